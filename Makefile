@@ -1,0 +1,70 @@
+# Groundfog's commands. `make` alone lists them.
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTHON ?= python3
+JOBS   ?= 2
+# Preparing a machine and running guests take root.
+SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env)
+
+HOST_PACKAGES := $(shell sed 's/\#.*//' engine/host/packages.txt) python3-venv
+TEST_PACKAGES := $(HOST_PACKAGES) postgresql mmdebstrap debian-archive-keyring
+
+APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -qq -o DPkg::Lock::Timeout=300
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test check bench packages test-packages
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: packages $(VENV)/.kvm ## make this machine an EC2 endpoint: install, prepare, start, and say how to use it
+	@$(SUDO) $(BIN)/groundfog up --detach
+
+down: ## stop what `make up` started, guests too; `make down KEEP_GUESTS=1` lets those run on
+	@if [ -x $(BIN)/groundfog ]; then $(SUDO) $(BIN)/groundfog down $(if $(KEEP_GUESTS),--keep-guests); \
+	else echo "nothing is installed here, so nothing is up"; fi
+
+test: test-packages $(VENV)/.test ## run every test: on SQLite, with real guests, and on PostgreSQL
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
+	$(SUDO) $(BIN)/python -m pytest -q -m acceptance -rs
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
+
+check: $(VENV)/.test ## what must hold before a commit: format, lint, types, tests without guests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
+
+bench: $(VENV)/.test ## measure the API against moto, and a launch against bare QEMU
+	$(SUDO) $(BIN)/python -m benchmarks
+
+packages: ; @$(call ensure_packages,$(HOST_PACKAGES))
+test-packages: ; @$(call ensure_packages,$(TEST_PACKAGES))
+
+# Asks dpkg, which takes milliseconds, and apt only for what is missing.
+define ensure_packages
+	command -v dpkg-query > /dev/null || { \
+	  echo "cannot install packages: this is neither Debian nor Ubuntu; use one of them, or the Dockerfile" >&2; exit 1; }; \
+	present=$$(dpkg-query --show --showformat='$${db:Status-Status} $${Package}\n' $(1) 2> /dev/null | sed -n 's/^installed //p'); \
+	missing=$$(for package in $(1); do echo "$$present" | grep -qx "$$package" || echo "$$package"; done); \
+	if [ -n "$$missing" ]; then \
+	  [ "$$(id -u)" = 0 ] || command -v sudo > /dev/null || { echo "cannot install" $$missing": run it as root" >&2; exit 1; }; \
+	  echo "installing" $$missing; \
+	  $(APT) update && $(APT) install --yes --no-install-recommends $$missing > /dev/null; \
+	fi
+endef
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "cannot use $$($(PYTHON) --version 2>&1): Groundfog needs Python 3.11 or newer;" \
+	       "name one: make up PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.kvm: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[kvm]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[kvm,dev]'
+	@touch $(VENV)/.kvm $@

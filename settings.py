@@ -1,0 +1,104 @@
+"""Settings: ``GROUNDFOG_*`` in the environment over one TOML file over these defaults, validated at start."""
+
+import os
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. The docstring of each field is printed by ``groundfog status --settings``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GROUNDFOG_", extra="forbid", env_nested_delimiter="__", use_attribute_docstrings=True
+    )
+
+    engine: Literal["kvm", "simulated"] = "kvm"
+    """What runs the guests: ``kvm`` (libvirt, OVN and qcow2 files on this host) or ``simulated`` (no guests)."""
+    data: Path = Path(".groundfog")
+    """The one directory under which everything is kept: database, disks, images, keys, logs."""
+    database: str = ""
+    """SQLAlchemy URL; empty means SQLite in the data directory. Example: postgresql+psycopg://user@host/groundfog"""
+    host: str = "127.0.0.1"
+    """The address the API listens on."""
+    port: int = Field(default=8777, ge=0, le=65535)
+    """The port the API listens on."""
+    regions: str = "us-east-1"
+    """Comma-separated region names, or ``all`` for every AWS region (simulated engine only)."""
+    seed: Path | None = None
+    """A TOML or YAML file with the accounts, keys, zones and images of a new deployment."""
+    allow_reset: bool = False
+    """Whether ``POST /_groundfog/reset`` may bring a simulated deployment back to its seeded state."""
+    secret_key: str = ""
+    """Key of the secrets at rest (32 bytes, URL-safe base64); empty means the file ``secret.key`` in the data dir."""
+    threads: int = Field(default=2, ge=1, le=64)
+    """Threads of the API process."""
+    workers: int = Field(default=2, ge=1, le=64)
+    """Tasks that the worker process runs at once."""
+    instance_types: Path | None = None
+    """A file of instance types to offer instead of the packaged catalogue (the same format)."""
+    request_limit_kib: int = Field(default=1024, ge=16)
+    """Largest request body, in KiB; a larger one is refused unread."""
+
+    vlan_range: tuple[int, int] = (100, 999)
+    """First and last VLAN id that VPCs are given on the physical bridge."""
+    external_network: IPv4Network = IPv4Network("198.18.0.0/16")
+    """The external network: public and Elastic IP addresses are taken from it."""
+    external_gateway: IPv4Address = IPv4Address("198.18.0.1")
+    """The router of the external network; with ``external_masquerade`` this host takes that address itself."""
+    external_pool: tuple[IPv4Address, IPv4Address] = (IPv4Address("198.18.1.0"), IPv4Address("198.18.255.250"))
+    """First and last address of the pool."""
+    external_interface: str = ""
+    """A network card to put into the external bridge; empty means none: guests go out through this host."""
+    external_masquerade: bool = True
+    """Whether this host routes and masquerades what guests send to the outside."""
+    physical_interface: str = ""
+    """A network card (a VLAN trunk) to put into the physical bridge br-phys; empty means none."""
+    guest_dns: str = ""
+    """Comma-separated resolvers handed to guests; empty means those of this host, or 1.1.1.1 if it has none."""
+    guest_mtu: int = Field(default=1442, ge=576, le=9000)
+    """The MTU that guests are given."""
+
+    libvirt_uri: str = "qemu:///system"
+    """The local libvirt daemon."""
+    accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    """``auto`` boots a tiny probe guest to learn whether KVM works, and uses software emulation (TCG) where not."""
+    cpu_overcommit: float = Field(default=8.0, ge=1)
+    """Virtual CPUs that may be promised for each CPU of the host."""
+    memory_reserved_mib: int = Field(default=1024, ge=0)
+    """Memory of the host that guests are never given."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = Path(os.environ.get("GROUNDFOG_CONFIG", "groundfog.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        low, high = self.vlan_range
+        if not 1 <= low <= high <= 4094:
+            raise ValueError("vlan_range must lie within 1-4094, lowest first")
+        if self.regions == "all" and self.engine != "simulated":
+            raise ValueError("regions = all needs engine = simulated")
+        if self.allow_reset and self.engine != "simulated":
+            raise ValueError("allow_reset needs engine = simulated")
+        for address in (self.external_gateway, *self.external_pool):
+            if address not in self.external_network:
+                raise ValueError(f"{address} is not in external_network {self.external_network}")
+        self.data = self.data.absolute()
+        return self
+
+    @cached_property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.data}/groundfog.db"
