@@ -1,0 +1,26 @@
+"""Accounts and their access keys."""
+
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from engine.state.base import Base, Name, now
+
+
+class Account(Base):
+    """A tenant: twelve digits, as in AWS."""
+
+    __tablename__ = "account"
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+    created: Mapped[str] = mapped_column(String(24), default=now)
+
+
+class AccessKey(Base):
+    """A key of an account's root. ``secret`` is encrypted under the deployment's key."""
+
+    __tablename__ = "access_key"
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    account: Mapped[str] = mapped_column(ForeignKey("account.id"), index=True)
+    secret: Mapped[str] = mapped_column(String(512))
+    active: Mapped[bool] = mapped_column(default=True)
+    created: Mapped[str] = mapped_column(String(24), default=now)

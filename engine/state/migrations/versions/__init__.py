@@ -1,0 +1,1 @@
+"""The migrations, numbered; each is one step further from an empty database."""

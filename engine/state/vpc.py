@@ -1,0 +1,37 @@
+"""VPCs, their address ranges, and the DHCP options they name."""
+
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from engine.state.base import Base, Resource
+
+
+class Vpc(Resource, Base):
+    __tablename__ = "vpc"
+    prefix = "vpc"
+    cidr: Mapped[str] = mapped_column(String(43))
+    state: Mapped[str] = mapped_column(String(16), default="available")
+    is_default: Mapped[bool] = mapped_column(default=False)
+    tenancy: Mapped[str] = mapped_column(String(16), default="default")
+    dhcp_options_id: Mapped[str] = mapped_column(String(40))
+    dns_support: Mapped[bool] = mapped_column(default=True)
+    dns_hostnames: Mapped[bool] = mapped_column(default=False)
+    usage_metrics: Mapped[bool] = mapped_column(default=False)
+    vlan: Mapped[int | None] = mapped_column(unique=True)
+    """Its VLAN id on the physical network; None is an overlay."""
+    uplink_address: Mapped[str | None] = mapped_column(String(45), unique=True)
+    """Its router's address on the external network, while an internet gateway is attached."""
+
+
+class VpcCidrBlock(Base):
+    __tablename__ = "vpc_cidr_block"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    vpc_id: Mapped[str] = mapped_column(ForeignKey("vpc.id"), index=True)
+    cidr: Mapped[str] = mapped_column(String(43))
+    state: Mapped[str] = mapped_column(String(16), default="associated")
+
+
+class DhcpOptions(Resource, Base):
+    __tablename__ = "dhcp_options"
+    prefix = "dopt"
+    is_default: Mapped[bool] = mapped_column(default=False)
