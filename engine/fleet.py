@@ -1,0 +1,72 @@
+"""Which drivers serve which region: the only place that names concrete ones."""
+
+import socket
+from typing import Literal
+
+from sqlalchemy import select
+
+from engine.drivers.base import Drivers
+from engine.drivers.simulated import Simulated
+from engine.secrets import open_vault
+from engine.state import Host, Snapshot, Zone
+from engine.state.database import Database
+from settings import Settings
+
+NORTHBOUND = "unix:/var/run/ovn/ovnnb_db.sock"
+
+
+def drivers_of(settings: Settings, database: Database) -> dict[str, Drivers]:
+    """Return the drivers of every region of the deployment."""
+    zones = _zones(database)
+    if settings.engine == "simulated":
+        return dict.fromkeys(zones, simulate(database).drivers())
+    return _kvm(settings, zones)
+
+
+def _zones(database: Database) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    with database.read() as db:
+        for region, name in db.execute(select(Zone.region, Zone.name).order_by(Zone.name)):
+            found.setdefault(region, []).append(name)
+    return found
+
+
+def simulate(database: Database) -> Simulated:
+    """Return a simulator with the hosts, zones and snapshots of the database."""
+    with database.read() as db:
+        hosts, zones = tuple(db.scalars(select(Host.name))), tuple(db.scalars(select(Zone.name)))
+        snapshots = db.execute(select(Snapshot.id, Snapshot.volume_size)).all()
+    backend = Simulated(hosts=hosts, zones=zones)
+    for storage in backend.storages.values():
+        for id, size in snapshots:
+            storage.add_snapshot(id, size)
+    return backend
+
+
+def local_host(region: str, regions: list[str]) -> str:
+    """Return the name that this machine has as a host: one for each region that it serves."""
+    return socket.gethostname() if len(regions) == 1 else f"{socket.gethostname()}-{region}"
+
+
+def _kvm(settings: Settings, zones: dict[str, list[str]]) -> dict[str, Drivers]:
+    # Imported here: a simulated deployment has neither libvirt nor OVN's libraries.
+    from engine.drivers.libvirt import Libvirt
+    from engine.drivers.ovn import External, Ovn
+    from engine.drivers.qcow2 import Qcow2
+    from engine.host.accelerator import accelerator
+    from engine.host.bridges import INTEGRATION, read_switch
+
+    switch = read_switch()
+    datapath: Literal["netdev", "system"] = (
+        "netdev" if switch.bridges.get(INTEGRATION, {}).get("datapath_type") == "netdev" else "system"
+    )
+    owner = open_vault(settings.secret_key, settings.data / "secret.key").identity
+    compute = Libvirt(settings.libvirt_uri, accelerator(settings), settings.data / "console", datapath, owner)
+    storage = Qcow2(settings.data)
+    external = External(settings.external_network, settings.external_gateway, (switch.host["system-id"],))
+    network = Ovn(NORTHBOUND, external, mtu=settings.guest_mtu, owner=owner)
+    regions = list(zones)
+    return {
+        region: Drivers({local_host(region, regions): compute}, dict.fromkeys(names, storage), network)
+        for region, names in zones.items()
+    }

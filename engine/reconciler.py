@@ -1,0 +1,216 @@
+"""Bring what runs back in line with what is asked. Called now and then, and given no hints.
+
+Every list of a driver is taken before the database is read: a row exists before its thing does, so whatever is listed
+and has no row is an orphan for good. Resources with a task under way are left to it.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import Select, delete, select
+from sqlalchemy.orm import Session
+
+from engine import desired, tasks
+from engine.drivers.base import Compute, Drivers
+from engine.state import (
+    ConsoleOutput,
+    Host,
+    Instance,
+    NetworkInterface,
+    Replay,
+    SecurityGroup,
+    Snapshot,
+    Tag,
+    Task,
+    Volume,
+    Vpc,
+    timestamp,
+)
+from engine.tasks import Engine
+
+log = structlog.get_logger("groundfog.reconciler")
+
+SHOWN_AFTER_END = timedelta(hours=1)
+"""How long a terminated instance is described: EC2 says "a short interval (usually less than one hour)"."""
+_REPLAYS_KEPT = timedelta(hours=48)
+_PROMISES = {
+    # Not boot_instance: should it fail, that one takes an instance away, and this may have run for years.
+    "pending": "start_instance",
+    "stopping": "stop_instance",
+    "shutting-down": "terminate_instance",
+}
+"""The workflow that keeps what a transient state promises, where its task was lost."""
+_STARTING = ("boot_instance", "start_instance")
+
+
+def reconcile(engine: Engine) -> None:
+    """Do one round over every region."""
+    seen: set[int] = set()
+    hosts: set[str] = set()
+    for region, drivers in engine.drivers.items():
+        _restore_lost_tasks(engine, region)
+        for name in drivers.computes.keys() - hosts:
+            hosts.add(name)
+            _reconcile_host(engine, name, drivers.computes[name], seen)
+        if id(drivers.network) not in seen:
+            seen.add(id(drivers.network))
+            _reconcile_network(engine, drivers)
+            _reconcile_disks(engine, drivers)
+    _forget_the_past(engine)
+
+
+def _restore_lost_tasks(engine: Engine, region: str) -> None:
+    with engine.database.read() as db:
+        lost = db.scalar(_without_task(region).limit(1))
+    if lost is None:
+        return
+    with engine.database.write() as db:
+        for instance in db.scalars(_without_task(region)):
+            log.warning("a task was lost", instance=instance.id, state=instance.state)
+            tasks.start(db, instance.id, _PROMISES[instance.state], region)
+
+
+def _without_task(region: str) -> Select[tuple[Instance]]:
+    busy = select(Task.resource_id)
+    return select(Instance).where(
+        Instance.region == region, Instance.state.in_(list(_PROMISES)), Instance.id.not_in(busy)
+    )
+
+
+def _reconcile_host(engine: Engine, name: str, compute: Compute, seen: set[int]) -> None:
+    """Compare a host's machines with its instances. ``seen`` are the engines whose orphans were looked for."""
+    boot_id, present = compute.boot_id(), compute.list_machines()
+    if id(compute) not in seen:
+        seen.add(id(compute))
+        _remove_orphans(engine, compute, set(present))
+    with engine.database.read() as db:
+        host = db.get(Host, name)
+        restarted = host is not None and host.boot_id != boot_id
+        ids = set(db.scalars(select(Instance.id).where(Instance.host == name, Instance.state == "running")))
+    if restarted:
+        _start_again(engine, name, boot_id, present)
+        return
+    for instance_id in ids:
+        if present.get(instance_id) != "running":
+            check_machine(engine, instance_id)
+
+
+def _start_again(engine: Engine, name: str, boot_id: str, present: Mapping[str, str]) -> None:
+    """Bring back what ran, and begin anew what was starting, when a host restarted."""
+    with engine.database.write() as db:
+        db.get_one(Host, name).boot_id = boot_id
+        rows = select(Instance).where(Instance.host == name, Instance.state.in_(("pending", "running")))
+        for instance in db.scalars(rows.order_by(Instance.id).with_for_update()):
+            task = db.get(Task, instance.id)
+            workflow = task.workflow if task and task.workflow in _STARTING else "start_instance"
+            if present.get(instance.id) != "running":
+                log.info("starting again after the host's restart", instance=instance.id)
+                tasks.start(db, instance.id, workflow, instance.region)
+
+
+def check_machine(engine: Engine, id: str) -> None:
+    """Look at one machine that changed, or seems to be off.
+
+    Its state is asked after the database was read: a machine that was started since a list was taken is not in it.
+    """
+    with engine.database.read() as db:
+        instance = db.get(Instance, id)
+        if instance is None or instance.state != "running" or db.get(Task, id) is not None:
+            return
+        compute = engine.drivers[instance.region].computes.get(instance.host)
+        host = db.get(Host, instance.host)
+    if compute is None or host is None or host.boot_id != compute.boot_id():
+        return
+    if compute.machine_state(id) != "running":
+        with engine.database.write() as db:
+            instance = db.get(Instance, id, with_for_update=True)
+            if instance is not None and instance.state == "running" and db.get(Task, id) is None:
+                _ended_by_itself(db, instance)
+
+
+def _ended_by_itself(db: Session, instance: Instance) -> None:
+    """A guest that powered itself off is stopped, or terminated, as InstanceInitiatedShutdownBehavior says."""
+    log.info("a guest powered itself off", instance=instance.id)
+    instance.state_reason_code = "Client.InstanceInitiatedShutdown"
+    instance.state_reason = "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
+    instance.transition_reason = ""
+    if instance.shutdown_behavior == "terminate":
+        instance.state = "shutting-down"
+        tasks.start(db, instance.id, "terminate_instance", instance.region)
+    else:
+        instance.state = "stopping"
+        tasks.start(db, instance.id, "stop_instance", instance.region)
+
+
+def _remove_orphans(engine: Engine, compute: Compute, present: set[str]) -> None:
+    with engine.database.read() as db:
+        alive = set(db.scalars(select(Instance.id).where(Instance.state != "terminated")))
+        alive |= set(db.scalars(select(Task.resource_id)))
+    for id in present - alive:
+        log.warning("removing a machine that nobody asked for", machine=id)
+        compute.remove_machine(id)
+
+
+def _reconcile_network(engine: Engine, drivers: Drivers) -> None:
+    """Remove what has no row, and bring what is there to what the database says."""
+    network = drivers.network
+    ports, groups, networks = network.list_ports(), network.list_groups(), network.list_networks()
+    with engine.database.read() as db:
+        known = {kind: _ids(db, kind) for kind in (NetworkInterface, SecurityGroup, Vpc)}
+        plugged = set(
+            db.scalars(
+                select(NetworkInterface.id)
+                .join(Instance, Instance.id == NetworkInterface.instance_id)
+                .where(Instance.state.in_(desired.PLUGGED))
+            )
+        )
+        busy = set(db.scalars(select(Task.resource_id)))
+    for id in ports - known[NetworkInterface] - busy:
+        network.remove_port(id)
+    for id in groups - known[SecurityGroup] - busy:
+        network.remove_group(id)
+    for id in networks - known[Vpc] - busy:
+        network.remove_network(id)
+    stray = (ports & known[NetworkInterface]) - plugged
+    with engine.database.write() as db:
+        for present, kind, workflow in (
+            (networks, Vpc, "sync_network"),
+            (groups, SecurityGroup, "sync_group"),
+            (stray, NetworkInterface, "sync_port"),
+        ):
+            rows = db.execute(select(kind.id, kind.region).where(kind.id.in_(present))).all() if present else []
+            for id, region in rows:
+                if id not in busy:
+                    tasks.start(db, id, workflow, region)
+
+
+def _ids(db: Session, kind: type[NetworkInterface | SecurityGroup | Vpc]) -> set[str]:
+    return set(db.scalars(select(kind.id)))
+
+
+def _reconcile_disks(engine: Engine, drivers: Drivers) -> None:
+    for storage in set(drivers.storages.values()):
+        disks, snapshots = storage.list_disks(), storage.list_snapshots()
+        with engine.database.read() as db:
+            disks -= set(db.scalars(select(Volume.id)))
+            snapshots -= set(db.scalars(select(Snapshot.id)))
+        for id in disks:
+            log.warning("removing a disk that nobody asked for", disk=id)
+            storage.remove_disk(id)
+        for id in snapshots:
+            storage.remove_snapshot(id)
+
+
+def _forget_the_past(engine: Engine) -> None:
+    now = datetime.now(UTC)
+    over = select(Instance.id).where(Instance.state == "terminated", Instance.ended < timestamp(now - SHOWN_AFTER_END))
+    with engine.database.read() as db:
+        ended = list(db.scalars(over.limit(500)))
+    with engine.database.write() as db:
+        if ended:
+            db.execute(delete(Tag).where(Tag.resource_id.in_(ended)))
+            db.execute(delete(ConsoleOutput).where(ConsoleOutput.instance_id.in_(ended)))
+            db.execute(delete(Instance).where(Instance.id.in_(ended)))
+        db.execute(delete(Replay).where(Replay.created < timestamp(now - _REPLAYS_KEPT)))
+    engine.database.learn_sizes()

@@ -1,0 +1,113 @@
+"""Bring a pending instance to running."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import bindparam, update
+from sqlalchemy.orm import Session
+
+from engine import desired
+from engine.drivers.base import AttachedDisk, DriverError, Group, Network, Port
+from engine.state import Instance, NetworkInterface, VolumeAttachment
+from engine.state.prepared import Prepared
+from engine.tasks import Job, Step, Wait, in_database
+from settings import Settings
+
+GIVE_UP = "abandon_launch"
+
+_PATIENCE = 60.0
+"""Seconds in which a started machine must be running and reachable."""
+
+
+def create_disks(job: Job) -> None:
+    zone, disks = job.look(lambda db: (desired.place(db, job.resource_id).zone, desired.disks(db, job.resource_id)))
+    for disk, _ in disks:
+        job.drivers.storages[zone].ensure_disk(disk)
+
+
+@dataclass(frozen=True)
+class _Plugs:
+    """What of the network an instance needs, in the order in which it is made."""
+
+    networks: tuple[Network | None, ...]
+    groups: tuple[Group | None, ...]
+    ports: tuple[Port, ...]
+
+
+def _plugs(db: Session, settings: Settings, instance_id: str) -> _Plugs:
+    cards = desired.cards(db, instance_id)
+    ports = tuple(port for card in cards if (port := desired.port(db, card.id)))
+    vpcs = dict.fromkeys(card.vpc_id for card in cards)
+    groups = dict.fromkeys(group for port in ports for group in port.groups)
+    return _Plugs(
+        tuple(desired.network(db, settings, id) for id in vpcs), tuple(desired.group(db, id) for id in groups), ports
+    )
+
+
+def plug_ports(job: Job) -> None:
+    """Make the networks, the groups and the ports so; what is already so costs a comparison."""
+    driver = job.drivers.network
+
+    def ensure(plugs: _Plugs) -> None:
+        for network in filter(None, plugs.networks):
+            driver.ensure_network(network)
+        for group in filter(None, plugs.groups):
+            driver.ensure_group(group)
+        for port in plugs.ports:
+            driver.ensure_port(port)
+
+    job.converge(partial(_plugs, settings=job.engine.settings, instance_id=job.resource_id), ensure)
+
+
+def start_machine(job: Job) -> None:
+    instance, cards = job.look(lambda db: (desired.place(db, job.resource_id), desired.cards(db, job.resource_id)))
+    storage = job.drivers.storages[instance.zone]
+    attached = tuple(
+        AttachedDisk(
+            disk_id=disk.id,
+            device=attachment.guest_device,
+            location=storage.locate_disk(disk.id),
+            serial=disk.id.replace("-", ""),
+            boot=attachment.guest_device == "vda",
+        )
+        for disk, attachment in job.look(partial(desired.disks, instance_id=instance.id))
+    )
+    machine = desired.machine(instance, attached, cards, job.engine.settings.guest_mtu)
+    job.drivers.computes[instance.host].ensure_machine(machine)
+
+
+def wait_until_up(job: Job) -> Wait | None:
+    instance, cards = job.look(lambda db: (desired.place(db, job.resource_id), desired.cards(db, job.resource_id)))
+    running = job.drivers.computes[instance.host].machine_state(instance.id) == "running"
+    if running and all(job.drivers.network.port_is_up(card.id) for card in cards):
+        return None
+    if job.waited > _PATIENCE:
+        raise DriverError("the machine did not come up" if not running else "its ports did not come up")
+    return Wait(0.05 if job.waited < 2 else 0.5)
+
+
+_RUNNING = [
+    Prepared(statement)
+    for statement in (
+        update(Instance)
+        .where(Instance.id == bindparam("instance"))
+        .values(state="running", state_reason_code="", state_reason="", transition_reason=""),
+        update(VolumeAttachment).where(VolumeAttachment.instance_id == bindparam("instance")).values(state="attached"),
+        update(NetworkInterface)
+        .where(NetworkInterface.instance_id == bindparam("instance"))
+        .values(status="in-use", attachment_status="attached"),
+    )
+]
+
+
+@in_database
+def mark_running(job: Job) -> None:
+    for statement in _RUNNING:
+        statement.execute(job.writing, instance=job.resource_id)
+
+
+def the_instance(db: Session, job: Job) -> Instance:
+    return db.get_one(Instance, job.resource_id)
+
+
+STEPS: list[Step] = [create_disks, plug_ports, start_machine, wait_until_up, mark_running]

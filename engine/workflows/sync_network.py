@@ -1,0 +1,16 @@
+"""Bring a VPC's network to what the database says; one that no guest was ever in need not exist yet."""
+
+from functools import partial
+
+from engine import desired
+from engine.tasks import Job, Step
+
+
+def apply(job: Job) -> None:
+    network = job.drivers.network
+    if job.resource_id in network.list_networks():
+        wanted = partial(desired.network, settings=job.engine.settings, vpc_id=job.resource_id)
+        job.converge(wanted, network.ensure_network)
+
+
+STEPS: list[Step] = [apply]

@@ -1,0 +1,72 @@
+"""Take an instance away, however little of it was ever made."""
+
+from sqlalchemy import delete, update
+
+from engine import desired, placement
+from engine.interfaces import remove_interface
+from engine.state import Tag, Volume, VolumeAttachment, now
+from engine.tasks import Job, Step, Wait, in_database
+from engine.workflows.boot_instance import the_instance
+
+_PATIENCE = 8.0
+"""Seconds a guest is given to shut down by itself before its power is cut."""
+
+
+def ask_to_stop(job: Job) -> None:
+    host = job.look(lambda db: the_instance(db, job).host)
+    if host:
+        job.drivers.computes[host].stop_machine(job.resource_id)
+
+
+def wait_until_off(job: Job) -> Wait | None:
+    host = job.look(lambda db: the_instance(db, job).host)
+    off = not host or job.drivers.computes[host].machine_state(job.resource_id) != "running"
+    return None if off or job.waited > _PATIENCE else Wait(0.2)
+
+
+def remove_machine(job: Job) -> None:
+    """Ask every host: a stopped instance holds none, yet its definition is on the one where it last ran."""
+    for compute in job.drivers.computes.values():
+        compute.remove_machine(job.resource_id)
+
+
+def remove_ports(job: Job) -> None:
+    for card in job.look(lambda db: desired.interfaces(db, job.resource_id)):
+        job.drivers.network.remove_port(card.id)
+
+
+def remove_disks(job: Job) -> None:
+    zone, disks = job.look(lambda db: (the_instance(db, job).zone, desired.disks(db, job.resource_id)))
+    for disk, attachment in disks:
+        if attachment.delete_on_termination:
+            job.drivers.storages[zone].remove_disk(disk.id)
+
+
+@in_database
+def mark_terminated(job: Job) -> None:
+    db, instance = job.writing, the_instance(job.writing, job)
+    attachments = db.query(VolumeAttachment).filter_by(instance_id=instance.id).all()
+    gone = [a.volume_id for a in attachments if a.delete_on_termination]
+    db.execute(update(Volume).where(Volume.id.in_([a.volume_id for a in attachments])).values(state="available"))
+    db.execute(delete(VolumeAttachment).where(VolumeAttachment.instance_id == instance.id))
+    db.execute(delete(Volume).where(Volume.id.in_(gone)))
+    cards = desired.interfaces(db, instance.id)
+    for card in cards:
+        if card.delete_on_termination:
+            remove_interface(db, card)
+        else:
+            card.status, card.instance_id, card.attachment_id, card.device_index = "available", None, None, None
+            card.attachment_status = card.attach_time = None
+    db.execute(delete(Tag).where(Tag.resource_id.in_(gone)))
+    placement.release(db, instance)
+    instance.state, instance.ended, instance.private_ip = "terminated", now(), ""
+
+
+STEPS: list[Step] = [
+    ask_to_stop,
+    wait_until_off,
+    remove_machine,
+    remove_ports,
+    remove_disks,
+    mark_terminated,
+]
