@@ -1,0 +1,395 @@
+"""A cloud in memory: real changes of state, no guests; for tests, benchmarks and users who want only the API.
+
+It is as strict as the strictest real back end: a machine starts only when its disks and ports are there, and what is
+in use is not removed. Nothing outlives the process.
+"""
+
+import heapq
+import logging
+import re
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from engine.drivers.base import (
+    Capacity,
+    Disk,
+    DriverError,
+    Drivers,
+    Location,
+    Machine,
+    MachineState,
+    Refused,
+)
+from engine.drivers.simulated_network import SimulatedNetwork
+
+GIB = 2**30
+MAC = re.compile(r"[0-9a-f][02468ace](?::[0-9a-f]{2}){5}")
+QCOW2_MAGIC = b"QFI\xfb"
+log = logging.getLogger(__name__)
+
+
+class Faults:
+    """What goes wrong, and when. One lock for the whole cloud: a change is a few microseconds."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.changes = 0
+        """How many ensure, remove, stop, reboot and import calls were done."""
+        self.crash_after: int | None = None
+        self._failing: dict[str, list[Exception]] = {}
+
+    def fail_next(self, verb: str, error: Exception, times: int) -> None:
+        with self.lock:
+            self._failing.setdefault(verb, []).extend([error] * times)
+
+    @contextmanager
+    def change(self, verb: str) -> Iterator[None]:
+        """Hold the lock for one change; raise a fault that was asked for before it, or a crash after it."""
+        with self.lock:
+            if self._failing.get(verb):
+                raise self._failing[verb].pop(0)
+            yield
+            self.changes += 1
+            if self.changes == self.crash_after:
+                raise DriverError(f"simulated crash after change {self.changes} ({verb})")
+
+
+class SimulatedStorage:
+    """Disks and snapshots of one zone; only their sizes exist."""
+
+    def __init__(self, faults: Faults, capacity_gib: int) -> None:
+        self._faults = faults
+        self._free_gib = capacity_gib
+        self.disks: dict[str, Disk] = {}
+        self._snapshots: dict[str, int] = {}
+        self.in_use: Callable[[str], bool] = lambda disk_id: False
+
+    def ensure_disk(self, disk: Disk) -> None:
+        """Raise Refused for a disk that would shrink or be smaller than its source, DriverError without space."""
+        with self._faults.change("ensure_disk"):
+            known = self.disks.get(disk.id)
+            if known is None and disk.source is not None and disk.source not in self._snapshots:
+                raise DriverError(f"cannot make disk {disk.id}: there is no snapshot {disk.source}")
+            smallest = known.size_gib if known else self._snapshots.get(disk.source or "", 1)
+            if disk.size_gib < smallest:
+                raise Refused(f"cannot make disk {disk.id} of {disk.size_gib} GiB: it has at least {smallest} GiB")
+            more = disk.size_gib - (known.size_gib if known else 0)
+            if more > self._free_gib:
+                raise DriverError(f"cannot make disk {disk.id}: {more} GiB wanted, {self._free_gib} GiB free")
+            self._free_gib -= more
+            self.disks[disk.id] = disk
+
+    def remove_disk(self, id: str) -> None:
+        """Raise DriverError while a running machine uses it, as rbd and lvm do."""
+        with self._faults.change("remove_disk"):
+            if self.in_use(id):
+                raise DriverError(f"cannot remove disk {id}: a running machine uses it")
+            disk = self.disks.pop(id, None)
+            self._free_gib += disk.size_gib if disk else 0
+
+    def list_disks(self) -> set[str]:
+        with self._faults.lock:
+            return set(self.disks)
+
+    def locate_disk(self, id: str) -> Location:
+        if id not in self.disks:
+            raise DriverError(f"there is no disk {id}")
+        return Location("none", id)
+
+    def import_snapshot(self, id: str, file: Path) -> int:
+        """Read the size from a qcow2 header; any other file counts as a raw image of its length."""
+        with self._faults.change("import_snapshot"):
+            if id not in self._snapshots:
+                self._snapshots[id] = -(-_virtual_bytes(file) // GIB)
+            return self._snapshots[id]
+
+    def add_snapshot(self, id: str, size_gib: int) -> None:
+        """Know a snapshot from before: a simulator forgets all when its process ends, and its database does not."""
+        self._snapshots[id] = size_gib
+
+    def remove_snapshot(self, id: str) -> None:
+        with self._faults.change("remove_snapshot"):
+            self._snapshots.pop(id, None)
+
+    def list_snapshots(self) -> set[str]:
+        with self._faults.lock:
+            return set(self._snapshots)
+
+    def free_gib(self) -> int:
+        return self._free_gib
+
+
+def _virtual_bytes(file: Path) -> int:
+    try:
+        with file.open("rb") as stream:
+            header = stream.read(80)
+        size = file.stat().st_size
+    except OSError as error:
+        raise Refused(f"cannot read image {file}: {error}") from error
+    if header.startswith(QCOW2_MAGIC) and len(header) == 80:
+        backing, size, incompatible = struct.unpack(">Q8xQ40xQ", header[8:80])
+        if backing or incompatible & 4:
+            raise Refused(f"image {file} names other files")
+    if size == 0:
+        raise Refused(f"image {file} is empty")
+    return int(size)
+
+
+class _Guest:
+    """A machine's power. A change that takes time comes true when somebody looks after ``due``."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.boots = 0
+        self._state: MachineState = "stopped"
+        self._next: MachineState = "stopped"
+        self._due = 0.0
+
+    def turn(self, state: MachineState, seconds: float) -> None:
+        self._next, self._due = state, time.monotonic() + seconds
+        if seconds <= 0:
+            self._state = state
+
+    @property
+    def state(self) -> MachineState:
+        if self._state != self._next and time.monotonic() >= self._due:
+            self._state = self._next
+        return self._state
+
+    @property
+    def holds_devices(self) -> bool:
+        return self.state == "running" or self._next == "running"
+
+    def console(self) -> bytes:
+        lines = (
+            f"[    0.000000] Linux version 6.1.0-simulated (boot {self.boots})",
+            "[    0.000000] Command line: root=/dev/vda1 console=ttyS0",
+            f"[    0.004000] DMI: Amazon EC2 {self.machine.id}, BIOS 1.0",
+            f"[    0.010000] Memory: {self.machine.memory_mib * 1024}K available",
+            f"[    0.020000] smp: Brought up 1 node, {self.machine.vcpus} CPUs",
+            *(f"[    0.100000] virtio_blk {disk.device}: serial {disk.serial}" for disk in self.machine.disks),
+            *(f"[    0.200000] virtio_net: {nic.mac} mtu {nic.mtu}" for nic in self.machine.nics),
+            f"{self.machine.id} login: ",
+        )
+        return "\r\n".join(lines).encode()
+
+
+class _Bell:
+    """Tells watchers, from a thread of its own, which machine changed; now or at a later time."""
+
+    def __init__(self) -> None:
+        self._wake = threading.Condition()
+        self._due: list[tuple[float, str]] = []
+        self._watchers: list[Callable[[str], None]] = []
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        with self._wake:
+            self._watchers.append(changed)
+            if len(self._watchers) == 1:
+                threading.Thread(target=self._run, name="simulated-watch", daemon=True).start()
+
+    def ring(self, id: str, seconds: float) -> None:
+        with self._wake:
+            if self._watchers:
+                heapq.heappush(self._due, (time.monotonic() + seconds, id))
+                self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            id, watchers = self._next_change()
+            for changed in watchers:
+                try:
+                    changed(id)
+                except Exception:  # a watcher's mistake must not silence the others
+                    log.exception("watcher failed for machine %s", id)
+
+    def _next_change(self) -> tuple[str, list[Callable[[str], None]]]:
+        with self._wake:
+            while not self._due or self._due[0][0] > time.monotonic():
+                self._wake.wait(self._due[0][0] - time.monotonic() if self._due else None)
+            return heapq.heappop(self._due)[1], list(self._watchers)
+
+
+class SimulatedCompute:
+    """One host; its machines boot and stop in the seconds that Simulated says."""
+
+    def __init__(self, cloud: "Simulated", host: str) -> None:
+        self._cloud = cloud
+        self._host = host
+        self._guests: dict[str, _Guest] = {}
+        self._bell = _Bell()
+
+    def boot_id(self) -> str:
+        """Return another id for every simulator: it forgets its machines when its process ends."""
+        return self._cloud.boot_id
+
+    def ensure_machine(self, machine: Machine) -> None:
+        """Raise Refused for an impossible definition, DriverError when a disk or port is missing or in use."""
+        with self._cloud.faults.change("ensure_machine"):
+            _check_definition(machine)
+            guest = self._guests.get(machine.id) or _Guest(machine)
+            if guest.holds_devices:
+                return
+            self._cloud.claim_devices(machine, guest)
+            guest.machine = machine
+            guest.boots += 1
+            guest.turn("running", self._cloud.boot_seconds)
+            self._guests[machine.id] = guest
+        if self._cloud.boot_seconds:
+            self._bell.ring(machine.id, self._cloud.boot_seconds)
+
+    def stop_machine(self, id: str, force: bool = False) -> None:
+        with self._cloud.faults.change("stop_machine"):
+            guest = self._guests.get(id)
+            if guest is None or not guest.holds_devices:
+                return
+            seconds = 0.0 if force else self._cloud.stop_seconds
+            guest.turn("stopped", seconds)
+        self._bell.ring(id, seconds)
+
+    def reboot_machine(self, id: str) -> None:
+        with self._cloud.faults.change("reboot_machine"):
+            guest = self._guests.get(id)
+            if guest and guest.state == "running":
+                guest.boots += 1
+
+    def remove_machine(self, id: str) -> None:
+        with self._cloud.faults.change("remove_machine"):
+            guest = self._guests.pop(id, None)
+            if guest:
+                guest.turn("stopped", 0)
+                self._cloud.release_devices(guest)
+
+    def machine_state(self, id: str) -> MachineState | None:
+        with self._cloud.faults.lock:
+            guest = self._guests.get(id)
+            return guest.state if guest else None
+
+    def list_machines(self) -> dict[str, MachineState]:
+        with self._cloud.faults.lock:
+            return {id: guest.state for id, guest in self._guests.items()}
+
+    def console_output(self, id: str, seen: int = -1) -> tuple[int, bytes] | None:
+        """The mark is the number of boots; a machine that does not exist has written nothing."""
+        with self._cloud.faults.lock:
+            guest = self._guests.get(id)
+            boots = guest.boots if guest else 0
+            if boots == seen:
+                return None
+            return boots, guest.console() if guest else b""
+
+    def capacity(self) -> Capacity:
+        return self._cloud.host_capacity
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        self._bell.watch(changed)
+
+    def power_off(self, id: str) -> bool:
+        """Let the guest shut itself down; say whether it was here and running."""
+        with self._cloud.faults.lock:
+            guest = self._guests.get(id)
+            if guest is None or guest.state != "running":
+                return False
+            guest.turn("stopped", 0)
+        self._bell.ring(id, 0)
+        return True
+
+
+def _check_definition(machine: Machine) -> None:
+    if machine.vcpus < 1 or machine.memory_mib < 1:
+        raise Refused(f"cannot run {machine.id} with {machine.vcpus} vcpus and {machine.memory_mib} MiB")
+    try:
+        UUID(machine.uuid)
+    except ValueError as error:
+        raise Refused(f"cannot run {machine.id}: {machine.uuid} is not a UUID") from error
+    if "/" in machine.id or machine.smbios.get("uuid", machine.uuid) != machine.uuid:
+        raise Refused(f"cannot run {machine.id}: it has an impossible id or two UUIDs")
+    if len({disk.device for disk in machine.disks}) < len(machine.disks):
+        raise Refused(f"cannot run {machine.id}: two disks are the same device")
+    for nic in machine.nics:
+        if not MAC.fullmatch(nic.mac):
+            raise Refused(f"cannot run {machine.id}: {nic.mac} is not a MAC address")
+
+
+class Simulated:
+    """A region of hosts, zones and a network. Set delays and faults at any time, also while it is in use.
+
+    ``boot_seconds`` pass until a started machine is ``running``, ``stop_seconds`` until a graceful stop is done.
+    ``crash_after`` n: the n-th change is done, and then raises DriverError. ``capacity`` is that of each host.
+    """
+
+    def __init__(
+        self,
+        capacity: Capacity | None = None,
+        boot_seconds: float = 0.0,
+        stop_seconds: float = 0.0,
+        *,
+        hosts: tuple[str, ...] = ("host-1",),
+        zones: tuple[str, ...] = ("zone-1",),
+        storage_gib: int = 2**30,
+        crash_after: int | None = None,
+    ) -> None:
+        self.boot_id = uuid4().hex
+        self.host_capacity = capacity or Capacity(vcpus=2**17, memory_mib=2**28)
+        self.boot_seconds = boot_seconds
+        self.stop_seconds = stop_seconds
+        self.faults = Faults()
+        self.faults.crash_after = crash_after
+        self._disk_holders: dict[str, _Guest] = {}
+        self._port_holders: dict[str, _Guest] = {}
+        self.computes = {host: SimulatedCompute(self, host) for host in hosts}
+        self.storages = {zone: SimulatedStorage(self.faults, storage_gib) for zone in zones}
+        for storage in self.storages.values():
+            storage.in_use = lambda id: id in self._disk_holders and self._disk_holders[id].holds_devices
+        self.network = SimulatedNetwork(self.faults.change, self._is_plugged)
+
+    def drivers(self) -> Drivers:
+        return Drivers(computes=self.computes, storages=self.storages, network=self.network)
+
+    def fail_next(self, verb: str, error: Exception, times: int = 1) -> None:
+        """Make the next ``times`` calls of a method, on whatever host or zone, raise ``error`` and change nothing."""
+        self.faults.fail_next(verb, error, times)
+
+    def power_off(self, id: str) -> None:
+        """Let a guest shut itself down, as ``poweroff`` in it would; watchers are told."""
+        if not any(compute.power_off(id) for compute in self.computes.values()):
+            raise DriverError(f"there is no running machine {id}")
+
+    def claim_devices(self, machine: Machine, guest: _Guest) -> None:
+        """Give a machine its disks and ports; the caller holds the lock."""
+        for disk in machine.disks:
+            if not any(disk.disk_id in storage.disks for storage in self.storages.values()):
+                raise DriverError(f"cannot start {machine.id}: there is no disk {disk.disk_id}")
+            self._check_free(machine, disk.disk_id, self._disk_holders.get(disk.disk_id))
+        for nic in machine.nics:
+            mac = self.network.mac_of(nic.port_id)
+            if mac != nic.mac:
+                raise DriverError(f"cannot start {machine.id}: port {nic.port_id} has MAC {mac}, the card {nic.mac}")
+            self._check_free(machine, nic.port_id, self._port_holders.get(nic.port_id))
+        self.release_devices(guest)
+        self._disk_holders.update((disk.disk_id, guest) for disk in machine.disks)
+        self._port_holders.update((nic.port_id, guest) for nic in machine.nics)
+
+    def release_devices(self, guest: _Guest) -> None:
+        """Take back what a stopped machine held; the caller holds the lock."""
+        for disk in guest.machine.disks:
+            if self._disk_holders.get(disk.disk_id) is guest:
+                del self._disk_holders[disk.disk_id]
+        for nic in guest.machine.nics:
+            if self._port_holders.get(nic.port_id) is guest:
+                del self._port_holders[nic.port_id]
+
+    @staticmethod
+    def _check_free(machine: Machine, device: str, holder: _Guest | None) -> None:
+        if holder and holder.machine.id != machine.id and holder.holds_devices:
+            raise DriverError(f"cannot start {machine.id}: {device} is in use by machine {holder.machine.id}")
+
+    def _is_plugged(self, port_id: str) -> bool:
+        with suppress(KeyError):
+            return self._port_holders[port_id].state == "running"
+        return False

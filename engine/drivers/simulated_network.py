@@ -1,0 +1,222 @@
+"""The simulated cloud's network: keeps what a real one would be told, and refuses what a real one would."""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from ipaddress import IPv4Address, IPv4Network, ip_network
+from itertools import pairwise
+
+from engine.drivers.base import DriverError, Group, Network, Port, Refused, Rule, Subnet
+
+MAC = re.compile(r"[0-9a-f][02468ace](?::[0-9a-f]{2}){5}")
+PROTOCOLS = {"all", "tcp", "udp", "icmp", "icmpv6", *(str(number) for number in range(256))}
+HIGHEST_PORT = 65535
+
+Claim = tuple[str, str]
+"""Where something must be unique (a network's id, ``vlan`` or ``public``), and its value."""
+
+
+class SimulatedNetwork:
+    """Networks, groups and ports; O(1) a port. ``change`` holds the cloud's lock; ``is_plugged`` asks its hosts."""
+
+    def __init__(
+        self, change: Callable[[str], AbstractContextManager[None]], is_plugged: Callable[[str], bool]
+    ) -> None:
+        self._change = change
+        self._is_plugged = is_plugged
+        self._networks: dict[str, Network] = {}
+        self._ranges: dict[tuple[str, str], IPv4Network] = {}
+        self._groups: dict[str, Group] = {}
+        self._ports: dict[str, Port] = {}
+        self._claims: dict[Claim, str] = {}
+        self._uses: Counter[str] = Counter()
+
+    def ensure_network(self, network: Network) -> None:
+        """Raise Refused for ranges that do not fit, DriverError for a VLAN in use or a subnet that still has ports."""
+        with self._change("ensure_network"):
+            ranges = _check_ranges(network)
+            old = self._networks.get(network.id)
+            for gone in {subnet.id for subnet in old.subnets} - ranges.keys() if old else ():
+                self._check_unused("subnet", gone)
+            self._claim(network.id, _network_claims(network), _network_claims(old) if old else set())
+            for subnet in old.subnets if old else ():
+                del self._ranges[network.id, subnet.id]
+            self._ranges.update({(network.id, subnet_id): cidr for subnet_id, cidr in ranges.items()})
+            self._networks[network.id] = network
+
+    def remove_network(self, id: str) -> None:
+        """Raise DriverError while it has ports."""
+        with self._change("remove_network"):
+            self._check_unused("network", id)
+            network = self._networks.pop(id, None)
+            if network:
+                self._claim(id, set(), _network_claims(network))
+                for subnet in network.subnets:
+                    del self._ranges[id, subnet.id]
+
+    def list_networks(self) -> set[str]:
+        return set(self._networks)
+
+    def ensure_group(self, group: Group) -> None:
+        """Raise Refused for a rule that means nothing, DriverError when its network does not exist."""
+        with self._change("ensure_group"):
+            if group.network_id not in self._networks:
+                raise DriverError(f"cannot make group {group.id}: there is no network {group.network_id}")
+            for rule in group.rules:
+                _check_rule(rule)
+            self._groups[group.id] = group
+
+    def remove_group(self, id: str) -> None:
+        """Raise DriverError while it has ports."""
+        with self._change("remove_group"):
+            self._check_unused("group", id)
+            self._groups.pop(id, None)
+
+    def list_groups(self) -> set[str]:
+        return set(self._groups)
+
+    def ensure_port(self, port: Port) -> None:
+        """Raise Refused for addresses that do not fit, DriverError when something is missing or already taken."""
+        with self._change("ensure_port"):
+            old = self._ports.get(port.id)
+            if old == port:
+                return
+            self._check_port(port)
+            self._claim(port.id, _port_claims(port), _port_claims(old) if old else set())
+            if old:
+                self._release(old)
+            self._uses.update(_used_by(port))
+            self._ports[port.id] = port
+
+    def remove_port(self, id: str) -> None:
+        with self._change("remove_port"):
+            port = self._ports.pop(id, None)
+            if port:
+                self._claim(id, set(), _port_claims(port))
+                self._release(port)
+
+    def list_ports(self) -> set[str]:
+        return set(self._ports)
+
+    def port_is_up(self, id: str) -> bool:
+        return id in self._ports and self._is_plugged(id)
+
+    def mac_of(self, port_id: str) -> str:
+        """Return the MAC address that a port lets pass; raise DriverError when there is no such port."""
+        if port_id not in self._ports:
+            raise DriverError(f"there is no port {port_id}")
+        return self._ports[port_id].mac
+
+    def _check_port(self, port: Port) -> None:
+        if not MAC.fullmatch(port.mac) or not port.addresses or not port.groups:
+            raise Refused(f"cannot make port {port.id}: it needs a MAC address, an address and a group")
+        cidr = self._ranges.get((port.network_id, port.subnet_id))
+        if cidr is None:
+            raise DriverError(f"cannot make port {port.id}: there is no subnet {port.subnet_id} in {port.network_id}")
+        for group_id in port.groups:
+            group = self._groups.get(group_id)
+            if group is None or group.network_id != port.network_id:
+                raise DriverError(f"cannot make port {port.id}: there is no group {group_id} in {port.network_id}")
+        _check_addresses(port, cidr)
+
+    def _claim(self, owner: str, wanted: set[Claim], held: set[Claim]) -> None:
+        for claim in wanted:
+            holder = self._claims.get(claim, owner)
+            if holder != owner:
+                raise DriverError(f"{' '.join(claim)} is in use by {holder}")
+        for claim in held:
+            del self._claims[claim]
+        self._claims.update((claim, owner) for claim in wanted)
+
+    def _release(self, port: Port) -> None:
+        for id in _used_by(port):
+            self._uses[id] -= 1
+            if not self._uses[id]:
+                del self._uses[id]
+
+    def _check_unused(self, noun: str, id: str) -> None:
+        if self._uses[id] > 0:
+            raise DriverError(f"cannot remove {noun} {id}: {self._uses[id]} ports are in it")
+
+
+def _used_by(port: Port) -> set[str]:
+    return {port.network_id, port.subnet_id, *port.groups}
+
+
+def _port_claims(port: Port) -> set[Claim]:
+    inside = {(port.network_id, address) for address in (port.mac, *port.addresses)}
+    return inside | {("public", nat.public) for nat in port.nats}
+
+
+def _network_claims(network: Network) -> set[Claim]:
+    claims = {(network.id, subnet.gateway) for subnet in network.subnets}
+    if network.uplink:
+        claims.add(("public", network.uplink.address))
+    if network.vlan is not None:
+        claims.add(("vlan", str(network.vlan)))
+    return claims
+
+
+def _address(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except ValueError as error:
+        raise Refused(f"{text} is not an address") from error
+
+
+def _check_addresses(port: Port, cidr: IPv4Network) -> None:
+    for address in port.addresses:
+        if ":" not in address and _address(address) not in cidr:
+            raise Refused(f"cannot make port {port.id}: {address} is not in {cidr}")
+    for nat in port.nats:
+        if nat.private not in port.addresses:
+            raise Refused(f"cannot make port {port.id}: {nat.private} is not one of its addresses")
+
+
+def _cidr(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise Refused(f"{text} is not a range of addresses") from error
+
+
+def _check_ranges(network: Network) -> dict[str, IPv4Network]:
+    if network.vlan is not None and not 1 <= network.vlan <= 4094:
+        raise Refused(f"cannot make network {network.id}: there is no VLAN {network.vlan}")
+    whole = [_cidr(cidr) for cidr in network.cidrs if ":" not in cidr]
+    ranges = {subnet.id: _check_subnet(subnet, whole) for subnet in network.subnets}
+    for low, high in pairwise(sorted(ranges.values())):
+        if low.overlaps(high):
+            raise Refused(f"cannot make network {network.id}: {low} and {high} overlap")
+    return ranges
+
+
+def _check_subnet(subnet: Subnet, whole: list[IPv4Network]) -> IPv4Network:
+    cidr = _cidr(subnet.cidr)
+    if not any(cidr.subnet_of(part) for part in whole):
+        raise Refused(f"cannot make subnet {subnet.id}: {cidr} is outside of its network")
+    if _address(subnet.gateway) not in cidr:
+        raise Refused(f"cannot make subnet {subnet.id}: its gateway {subnet.gateway} is not in {cidr}")
+    for route in subnet.routes:
+        _check_range(route.destination)
+    return cidr
+
+
+def _check_range(text: str) -> None:
+    try:
+        ip_network(text, strict=False)
+    except ValueError as error:
+        raise Refused(f"{text} is not a range of addresses") from error
+
+
+def _check_rule(rule: Rule) -> None:
+    if rule.protocol not in PROTOCOLS:
+        raise Refused(f"there is no protocol {rule.protocol}")
+    if "/" in rule.peer:
+        _check_range(rule.peer)
+    low, high = rule.from_port, rule.to_port
+    if rule.protocol not in ("tcp", "udp") or low is None or high is None or -1 in (low, high):
+        return
+    if not 0 <= low <= high <= HIGHEST_PORT:
+        raise Refused(f"ports {low} to {high} are not a range")
