@@ -1,0 +1,204 @@
+"""What the database knows of the instance that asks, in one statement."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, and_, bindparam, select
+from sqlalchemy.orm import Session
+
+from engine.desired import PLUGGED
+from engine.state import (
+    Address,
+    Instance,
+    InterfaceGroup,
+    NetworkInterface,
+    PrivateAddress,
+    SecurityGroup,
+    Subnet,
+    Tag,
+    VolumeAttachment,
+    Vpc,
+    VpcCidrBlock,
+    Zone,
+    json_rows,
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A network interface. ``addresses`` begins with the primary one; ``publics`` are (public, private) pairs."""
+
+    id: str
+    mac: str
+    index: int
+    subnet_id: str
+    subnet_cidr: str
+    vpc_id: str
+    vpc_cidr: str
+    addresses: tuple[str, ...]
+    vpc_cidrs: tuple[str, ...]
+    groups: tuple[tuple[str, str], ...]
+    """(id, name) of its security groups, in the order in which they were named."""
+    publics: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """An instance as it is now. Fields that are named like columns of ``Instance`` hold what those hold."""
+
+    id: str
+    account: str
+    region: str
+    reservation_id: str
+    launch_index: int
+    image_id: str
+    instance_type: str
+    architecture: str
+    root_device_name: str
+    launch_time: str
+    zone: str
+    private_ip: str
+    hostname_type: str
+    key_name: str
+    public_key: str
+    user_data: str
+    http_tokens: str
+    http_endpoint: str
+    http_hop_limit: int
+    metadata_tags: str
+    zone_id: str
+    dns_hostnames: bool
+    cards: tuple[Card, ...]
+    """In the order of their device indexes."""
+    devices: tuple[str, ...]
+    """Names of the attached volumes as the user gave them, in the machine's order."""
+    tags: tuple[tuple[str, str], ...]
+
+
+_COLUMNS = (
+    "id", "account", "region", "reservation_id", "launch_index", "image_id", "instance_type", "architecture",
+    "root_device_name", "launch_time", "zone", "private_ip", "hostname_type", "key_name", "public_key", "user_data",
+    "http_tokens", "http_endpoint", "http_hop_limit", "metadata_tags",
+)  # fmt: skip
+
+
+def _only(column: Any, where: Any) -> Any:
+    return select(column).where(where).correlate_except(column.table).scalar_subquery()
+
+
+_addresses = json_rows(
+    PrivateAddress.address,
+    where=PrivateAddress.interface_id == NetworkInterface.id,
+    order=(PrivateAddress.is_primary.desc(), PrivateAddress.number),
+)
+_ranges = json_rows(
+    VpcCidrBlock.cidr,
+    where=and_(VpcCidrBlock.vpc_id == NetworkInterface.vpc_id, VpcCidrBlock.state == "associated"),
+    order=(VpcCidrBlock.cidr,),
+)
+_groups = json_rows(
+    SecurityGroup.id,
+    SecurityGroup.name,
+    where=and_(SecurityGroup.id == InterfaceGroup.group_id, InterfaceGroup.interface_id == NetworkInterface.id),
+    order=(InterfaceGroup.position,),
+    join=InterfaceGroup,
+)
+_publics = json_rows(
+    Address.public_ip,
+    Address.private_ip,
+    where=Address.interface_id == NetworkInterface.id,
+    order=(Address.elastic.desc(), Address.public_ip),
+)
+_cards = json_rows(
+    NetworkInterface.id,
+    NetworkInterface.mac,
+    NetworkInterface.device_index,
+    NetworkInterface.subnet_id,
+    _only(Subnet.cidr, Subnet.id == NetworkInterface.subnet_id),
+    NetworkInterface.vpc_id,
+    _only(Vpc.cidr, Vpc.id == NetworkInterface.vpc_id),
+    _addresses,
+    _ranges,
+    _groups,
+    _publics,
+    where=NetworkInterface.instance_id == Instance.id,
+    order=(NetworkInterface.device_index,),
+)
+_devices = json_rows(
+    VolumeAttachment.device,
+    where=and_(VolumeAttachment.instance_id == Instance.id, VolumeAttachment.state.in_(("attaching", "attached"))),
+    order=(VolumeAttachment.guest_device,),
+)
+_tags = json_rows(
+    Tag.key, Tag.value, where=and_(Tag.resource_id == Instance.id, Tag.account == Instance.account), order=(Tag.key,)
+)
+
+# A VPC's subnets do not overlap: within one VPC an address is one interface's.
+_asker = (
+    select(NetworkInterface.instance_id)
+    .join(PrivateAddress, PrivateAddress.interface_id == NetworkInterface.id)
+    .where(PrivateAddress.address == bindparam("address"), NetworkInterface.vpc_id == bindparam("vpc_id"))
+    .correlate(None)
+    .scalar_subquery()
+)
+_STATEMENT = select(
+    *(getattr(Instance, name) for name in _COLUMNS),
+    _only(Zone.zone_id, Zone.name == Instance.zone).label("zone_id"),
+    _only(Vpc.dns_hostnames, Vpc.id == Instance.vpc_id).label("dns_hostnames"),
+    _cards.label("cards"),
+    _devices.label("devices"),
+    _tags.label("tags"),
+).where(Instance.id == _asker, Instance.state.in_(PLUGGED))
+
+
+def find_facts(db: Session, vpc_id: str, address: str) -> Facts | None:
+    """Return what is known of the instance that has a private address in a VPC; None where none is powered on there."""
+    row = db.execute(_STATEMENT, {"vpc_id": vpc_id, "address": address}).one_or_none()
+    return None if row is None else _facts(row)
+
+
+def _facts(row: Row[Any]) -> Facts:
+    return Facts(
+        **{name: getattr(row, name) for name in _COLUMNS},
+        zone_id=row.zone_id or "",
+        dns_hostnames=bool(row.dns_hostnames),
+        cards=tuple(_card(values) for values in _loaded(row.cards)),
+        devices=tuple(device for (device,) in _loaded(row.devices)),
+        tags=tuple((key, value) for key, value in _loaded(row.tags)),
+    )
+
+
+def _card(values: list[Any]) -> Card:
+    id, mac, index, subnet_id, subnet_cidr, vpc_id, vpc_cidr, addresses, ranges, groups, publics = values
+    return Card(
+        id=id,
+        mac=mac,
+        index=index or 0,
+        subnet_id=subnet_id,
+        subnet_cidr=subnet_cidr or "",
+        vpc_id=vpc_id,
+        vpc_cidr=vpc_cidr or "",
+        addresses=tuple(address for (address,) in _loaded(addresses)),
+        vpc_cidrs=tuple(cidr for (cidr,) in _loaded(ranges)),
+        groups=tuple((group, name) for group, name in _loaded(groups)),
+        publics=tuple((public, private or "") for public, private in _loaded(publics)),
+    )
+
+
+def _loaded(value: Any) -> list[Any]:
+    """JSON in JSON: SQLite nests it as text or as a list, by how the subquery was flattened."""
+    found: list[Any] = json.loads(value) if isinstance(value, str) else value
+    return found
+
+
+def networks_on(db: Session, hosts: Collection[str]) -> set[str]:
+    """Return the VPCs whose metadata must be served on these hosts: those where an instance there has an interface."""
+    rows = (
+        select(NetworkInterface.vpc_id)
+        .distinct()
+        .join(Instance, Instance.id == NetworkInterface.instance_id)
+        .where(Instance.host.in_(hosts), Instance.state.in_(PLUGGED))
+    )
+    return set(db.scalars(rows))

@@ -1,0 +1,133 @@
+"""The process that serves metadata on a host: one event loop over the doors of all its VPCs."""
+
+import asyncio
+import contextlib
+import resource
+import signal
+import socket
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+from aiohttp import web
+from sqlalchemy import select
+
+from engine.metadata.answers import Answer, Answers, Question, page
+from engine.metadata.doors import Doors, Listeners
+from engine.metadata.facts import networks_on
+from engine.metadata.identity import open_identity
+from engine.metadata.tokens import derive_secret
+from engine.secrets import open_vault
+from engine.state import Region
+from engine.state.database import Database
+from settings import Settings
+
+_SWEEP_SECONDS = 0.25
+"""A guest takes longer than this from its launch to its first question."""
+_THREADS = 4
+
+log = structlog.get_logger()
+
+
+class Service:
+    """Answers requests on threads: neither a slow disk nor a signature keeps the loop from others."""
+
+    def __init__(self, answers: Answers, database: Database, listeners: Listeners, hosts: Collection[str]) -> None:
+        self._answers = answers
+        self._database = database
+        self._hosts = sorted(hosts)
+        self._threads = ThreadPoolExecutor(_THREADS, "metadata")
+        self._doors = Doors(listeners, self.respond)
+        self._blind = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set."""
+        log.info("metadata service started", hosts=self._hosts)
+        try:
+            while not stop.is_set():
+                await self._sweep()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _SWEEP_SECONDS)
+        finally:
+            await self._doors.close()
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            log.info("metadata service stopped", hosts=self._hosts)
+
+    async def _sweep(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+            await self._doors.converge(await loop.run_in_executor(self._threads, self._networks))
+            self._blind = False
+        except Exception as error:
+            # What is served goes on being served; the next sweep tries again, and there are four in a second.
+            if not self._blind:
+                log.error("cannot tell which VPCs to serve", error=str(error))
+            self._blind = True
+
+    def _networks(self) -> set[str]:
+        with self._database.read() as db:
+            return networks_on(db, self._hosts)
+
+    async def respond(self, vpc_id: str, request: web.BaseRequest) -> web.Response:
+        """Answer a guest: the VPC whose door it came in by, and its address there, name the instance."""
+        question = Question(vpc_id, request.remote or "", request.method, request.path, request.headers)
+        try:
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self._threads, self._answers.answer, question)
+        except Exception:
+            log.exception("cannot answer a request for metadata", vpc_id=vpc_id, address=question.address)
+            answer = page(500)
+        return _response(request, answer)
+
+
+def _response(request: web.BaseRequest, answer: Answer) -> web.Response:
+    headers = {"Server": "EC2ws", "Accept-Ranges": "none", **answer.headers}
+    response = web.Response(status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers)
+    # As EC2 does; besides, the TTL that is set here is that of this answer and of no other.
+    response.force_close()
+    peer = request.transport.get_extra_info("socket") if request.transport else None
+    if peer is not None and answer.hops is not None:
+        peer.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, answer.hops)
+    return response
+
+
+async def serve(
+    settings: Settings, database: Database, listeners: Listeners, stop: asyncio.Event, hosts: Collection[str]
+) -> None:
+    """Serve the metadata of the instances on ``hosts``, which are the names that this machine has, until ``stop``.
+
+    Tokens are signed under the deployment's secret key; identity documents with the key in DATA/identity.
+    """
+    key_file = settings.data / "secret.key"
+    open_vault(settings.secret_key, key_file)
+    secret = derive_secret(settings.secret_key or key_file.read_text().strip())
+    answers = Answers(database, secret, open_identity(settings.data / "identity"))
+    await Service(answers, database, listeners, hosts).run(stop)
+
+
+def run(settings: Settings) -> None:
+    """Serve the metadata of this host's instances until SIGTERM or SIGINT. Raises HostError without a switch."""
+    # Imported here: who has no guests has neither namespaces nor a switch.
+    from engine.drivers.netns import MetadataListeners
+    from engine.fleet import local_host
+    from engine.host.bridges import INTEGRATION, read_switch
+
+    datapath = read_switch().bridges.get(INTEGRATION, {}).get("datapath_type") or "system"
+    owner = open_vault(settings.secret_key, settings.data / "secret.key").identity
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, hard), hard))
+    database = Database(settings.database_url)
+    try:
+        with database.read() as db:
+            regions = list(db.scalars(select(Region.name)))
+        hosts = {local_host(region, regions) for region in regions}
+        asyncio.run(_until_signal(settings, database, MetadataListeners(INTEGRATION, datapath, owner), hosts))
+    finally:
+        database.close()
+
+
+async def _until_signal(settings: Settings, database: Database, listeners: Listeners, hosts: Collection[str]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(settings, database, listeners, stop, hosts)
