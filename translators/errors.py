@@ -1,0 +1,73 @@
+"""EC2's error codes. The service model lists none, so this table is the only source."""
+
+from typing import NoReturn
+
+
+class Ec2Error(Exception):
+    """An answer in EC2's words: ``code``, a message, and the HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code, self.status = code, status
+
+
+# Source: "Error codes for the Amazon EC2 API", client errors; the spelling of each is EC2's own.
+_NOT_FOUND = {
+    "Address": ("InvalidAllocationID.NotFound", "The allocation ID '{}' does not exist"),
+    "DhcpOptions": ("InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{}' does not exist"),
+    "Image": ("InvalidAMIID.NotFound", "The image id '[{}]' does not exist"),
+    "Instance": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
+    "InternetGateway": ("InvalidInternetGatewayID.NotFound", "The internetGateway ID '{}' does not exist"),
+    "KeyPair": ("InvalidKeyPair.NotFound", "The key pair '{}' does not exist"),
+    "NetworkAcl": ("InvalidNetworkAclID.NotFound", "The networkAcl ID '{}' does not exist"),
+    "NetworkInterface": ("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '{}' does not exist"),
+    "RouteTable": ("InvalidRouteTableID.NotFound", "The routeTable ID '{}' does not exist"),
+    "SecurityGroup": ("InvalidGroup.NotFound", "The security group '{}' does not exist"),
+    "SecurityGroupRule": ("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '{}' does not exist"),
+    "Snapshot": ("InvalidSnapshot.NotFound", "The snapshot '{}' does not exist."),
+    "Subnet": ("InvalidSubnetID.NotFound", "The subnet ID '{}' does not exist"),
+    "Volume": ("InvalidVolume.NotFound", "The volume '{}' does not exist."),
+    "Vpc": ("InvalidVpcID.NotFound", "The vpc ID '{}' does not exist"),
+}
+
+_MALFORMED = {
+    "Image": "InvalidAMIID.Malformed",
+    "Instance": "InvalidInstanceID.Malformed",
+    "SecurityGroup": "InvalidGroupId.Malformed",
+    "Snapshot": "InvalidSnapshotID.Malformed",
+    "Volume": "InvalidVolumeID.Malformed",
+}
+
+
+def not_found(kind: type, *ids: str) -> Ec2Error:
+    code, text = _NOT_FOUND[kind.__name__]
+    if len(ids) > 1 and kind.__name__ == "Instance":
+        return Ec2Error(code, f"The instance IDs '{', '.join(sorted(ids))}' do not exist")
+    return Ec2Error(code, text.format(", ".join(sorted(ids))))
+
+
+def malformed(kind: type, id: str) -> Ec2Error:
+    """EC2 tells ids that cannot be from ids that are not there, for the kinds it does so for."""
+    code = _MALFORMED.get(kind.__name__)
+    return Ec2Error(code, f'Invalid id: "{id}"') if code else not_found(kind, id)
+
+
+def invalid(name: str, value: object, why: str = "") -> Ec2Error:
+    text = f"Value ({value}) for parameter {name} is invalid."
+    return Ec2Error("InvalidParameterValue", f"{text} {why}".strip())
+
+
+def combination(message: str) -> Ec2Error:
+    return Ec2Error("InvalidParameterCombination", message)
+
+
+def missing(name: str) -> Ec2Error:
+    return Ec2Error("MissingParameter", f"The request must contain the parameter {name}")
+
+
+def unsupported(name: str, why: str = "") -> Ec2Error:
+    return Ec2Error("UnsupportedOperation", f"The parameter {name} is not supported. {why}".strip())
+
+
+def refuse(code: str, message: str) -> NoReturn:
+    raise Ec2Error(code, message)
