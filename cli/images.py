@@ -1,0 +1,206 @@
+"""``groundfog images``: what instances are launched from."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli.configuration import Data, deployed, open_existing
+from cli.terminal import Failure, progress, say, show_table
+
+if TYPE_CHECKING:
+    from engine.deployment import Deployment
+
+    Builder = Callable[[Path, Path, Callable[[str], None]], None]
+
+app = typer.Typer(no_args_is_help=True, help="What instances are launched from.")
+
+DEMO, DEBIAN = "groundfog-demo", "debian-12"
+_DESCRIPTIONS = {
+    DEMO: "Small Linux that boots in seconds; log in as ec2-user with the launch key",
+    DEBIAN: "Debian 12 with systemd and cloud-init; log in as admin with the launch key",
+}
+
+
+@app.command("list")
+def list_images(data: Data = None) -> None:
+    """List images of every region and account.
+
+    Example: groundfog images list
+    """
+    from sqlalchemy import select
+
+    from engine.state import Image, ImageBlockDevice
+
+    rows = (
+        select(Image, ImageBlockDevice.size)
+        .outerjoin(
+            ImageBlockDevice,
+            (ImageBlockDevice.image_id == Image.id) & (ImageBlockDevice.device == Image.root_device_name),
+        )
+        .order_by(Image.region, Image.created, Image.id)
+    )
+    with open_existing(deployed(data)).database.read() as db:
+        found = [
+            [
+                i.id,
+                i.region,
+                i.name,
+                i.architecture,
+                f"{size or '?'} GiB",
+                "everyone" if i.public else i.account,
+                i.created,
+            ]
+            for i, size in db.execute(rows)
+        ]
+    show_table(["image", "region", "name", "architecture", "size", "for", "created"], found)
+
+
+@app.command()
+def build(
+    kind: Annotated[str, typer.Argument(help="`demo` (seconds) or `debian` (a minute or two, as root).")],
+    name: Annotated[str, typer.Option(help="The image's name.", show_default="groundfog-demo, debian-12")] = "",
+    mirror: Annotated[str, typer.Option(help="A Debian mirror's URL for `debian`.")] = "",
+    data: Data = None,
+) -> None:
+    """Build an image from Debian packages and offer it to every account.
+
+    Examples:
+
+        sudo groundfog images build debian
+
+        sudo groundfog images build demo --name demo-of-today
+    """
+    deployment = _open_real(data)
+    if kind == "demo":
+        build_demo_image(deployment, name)
+    elif kind == "debian":
+        from engine.images.debian import build_debian
+
+        def build_here(target: Path, cache: Path, report: Callable[[str], None]) -> None:
+            build_debian(target, cache, report, mirror)
+
+        _build(deployment, DEBIAN, name, build_here)
+    else:
+        raise Failure(f"cannot build {kind}: there are demo and debian; another image: groundfog images import FILE")
+
+
+@app.command("import")
+def import_image(
+    file: Annotated[Path, typer.Argument(help="A disk image: raw, qcow2, vmdk, vhd, vhdx or vdi.")],
+    name: Annotated[str, typer.Option(help="The image's name.")],
+    description: Annotated[str, typer.Option(help="What it is.")] = "",
+    root_device: Annotated[str, typer.Option(help="What EC2 calls its disk.")] = "/dev/xvda",
+    windows: Annotated[bool, typer.Option("--windows", help="It is a Windows.")] = False,
+    data: Data = None,
+) -> None:
+    """Offer a disk image to every account.
+
+    Example: sudo groundfog images import noble-server-cloudimg-amd64.img --name ubuntu-24.04 --root-device /dev/sda1
+    """
+    deployment = _open_real(data)
+    _refuse_taken_name(deployment, name)
+    _register(deployment, file, name, description, root_device, "windows" if windows else "")
+
+
+@app.command()
+def remove(id: Annotated[str, typer.Argument(help="The image's id.")], data: Data = None) -> None:
+    """Remove an image and its snapshots. Instances that were launched from it go on.
+
+    Example: groundfog images remove ami-0123456789abcdef0
+    """
+    import translators  # noqa: F401  (registers the actions)
+    from engine.state import Image
+    from translators.registry import Caller, perform
+
+    deployment = open_existing(deployed(data))
+    with deployment.database.read() as db:
+        image = db.get(Image, id)
+    if image is None:
+        raise Failure(f"cannot find the image {id}; see: groundfog images list")
+    caller = Caller(image.account, image.region, deployment.database, deployment.settings)
+    perform(caller, "DeregisterImage", {"ImageId": id, "DeleteAssociatedSnapshots": True})
+    say(f"{id} ({image.name}) is gone from {image.region}")
+
+
+def has_image(deployment: "Deployment") -> bool:
+    from sqlalchemy import select
+
+    from engine.state import Image
+
+    with deployment.database.read() as db:
+        return db.scalar(select(Image.id).limit(1)) is not None
+
+
+def build_demo_image(deployment: "Deployment", name: str = "") -> None:
+    from engine.images.demo import build_demo
+
+    _build(deployment, DEMO, name, build_demo)
+
+
+def _build(deployment: "Deployment", kind: str, name: str, builder: "Builder") -> None:
+    name = name or (f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}" if _is_taken(deployment, kind) else kind)
+    _refuse_taken_name(deployment, name)
+    folder = deployment.settings.data / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{kind}.qcow2"
+    builder(target, folder / "cache", progress)
+    _register(deployment, target, name, _DESCRIPTIONS[kind], "/dev/xvda", "")
+    # The snapshots hold what it held.
+    target.unlink()
+
+
+def _open_real(data: Path | None) -> "Deployment":
+    settings = deployed(data)
+    if settings.engine == "simulated":
+        raise Failure(
+            "cannot keep images in a simulated deployment: name them in its seed file: groundfog up --seed FILE"
+        )
+    return open_existing(settings)
+
+
+def _is_taken(deployment: "Deployment", name: str) -> bool:
+    from sqlalchemy import select
+
+    from engine.seed import OPERATOR
+    from engine.state import Image
+
+    with deployment.database.read() as db:
+        return db.scalar(select(Image.id).where(Image.account == OPERATOR, Image.name == name).limit(1)) is not None
+
+
+def _refuse_taken_name(deployment: "Deployment", name: str) -> None:
+    if _is_taken(deployment, name):
+        raise Failure(f"cannot call it {name}: there is an image of that name; choose another: --name NAME")
+
+
+def _register(
+    deployment: "Deployment", file: Path, name: str, description: str, root: str, platform: Literal["", "windows"]
+) -> None:
+    """Copy an image file to the storage of every region, and add a public image of the operator's in each."""
+    from engine.fleet import drivers_of
+    from engine.seed import OPERATOR, SeedImage, add_image
+    from engine.state import Image, Snapshot
+
+    for region, drivers in drivers_of(deployment.settings, deployment.database).items():
+        progress(f"copying {file.name} to the disks of {region}")
+        id, snapshot = Image.new_id(), Snapshot.new_id()
+        # A row exists before its thing does: what has no row is taken for an orphan.
+        with deployment.database.write() as db:
+            db.add(
+                Snapshot(id=snapshot, account=OPERATOR, region=region, volume_size=1, state="pending", progress="0%")
+            )
+        try:
+            size = max(storage.import_snapshot(snapshot, file) for storage in set(drivers.storages.values()))
+        except BaseException:
+            with deployment.database.write() as db:
+                db.delete(db.get_one(Snapshot, snapshot))
+            raise
+        seed = SeedImage(name=name, description=description, platform=platform, root_device=root, size=max(size, 1))
+        with deployment.database.write() as db:
+            db.delete(db.get_one(Snapshot, snapshot))
+            db.flush()
+            add_image(db, seed, region, id, snapshot)
+        say(f"{id}  {name}  {region}")
