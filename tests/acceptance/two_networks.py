@@ -1,0 +1,93 @@
+"""What the packet tests run on: two networks with the same range, four ports, and how to change them for a while."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from secrets import token_hex
+
+from engine.drivers.base import Group, Network, Port, Route, Rule, Subnet, Uplink
+from engine.drivers.ovn import External, Ovn
+from tests.acceptance.wire import run, settle
+
+RANGE = IPv4Network("198.18.0.0/16")
+GATEWAY = IPv4Address("198.18.0.1")
+# From the end of the range, out of the way of what a deployment on this host hands out.
+OUTSIDER, UPLINK, OTHER_UPLINK, WEB_PUBLIC, APP_PUBLIC, OTHER_PUBLIC = (
+    f"198.18.255.{n}" for n in (254, 240, 241, 242, 243, 244)
+)
+VLAN, OTHER_VLAN = 3990, 3991
+EVERYWHERE = "0.0.0.0/0"
+WEB, APP, SHUT = "10.77.1.4", "10.77.2.4", "10.77.1.6"
+OUT = Rule("out", "all", EVERYWHERE)
+
+
+class TwoNetworks:
+    """Two networks with the same range. Ids are new in each run, so a crashed run is in nobody's way."""
+
+    def __init__(self) -> None:
+        self.word = token_hex(4)
+        chassis = run("ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id").strip('"')
+        self.ovn = Ovn("unix:/run/ovn/ovnnb_db.sock", External(RANGE, GATEWAY, (chassis,)))
+        self.datapath = run("ovs-vsctl", "get", "Bridge", "br-int", "datapath_type").strip('"') or "system"
+        self.network = self._network("a", VLAN, UPLINK)
+        self.twin_network = self._network("b", OTHER_VLAN, OTHER_UPLINK)
+        ping = Rule("in", "icmp", EVERYWHERE, 8, -1)
+        self.web = Group(self.id("sg-web"), self.network.id, (Rule("in", "tcp", EVERYWHERE, 80, 80), ping, OUT))
+        self.app = Group(
+            self.id("sg-app"),
+            self.network.id,
+            (Rule("in", "tcp", self.web.id, 5432, 5433), Rule("in", "udp", self.web.id, 4000, 4000), OUT),
+        )
+        self.shut = Group(self.id("sg-shut"), self.network.id)
+        self.twin = replace(self.web, id=self.id("sg-twin"), network_id=self.twin_network.id)
+        self.web_port = self._port("web", "a1", "02:aa:00:00:00:01", WEB, self.web)
+        self.app_port = self._port("app", "a2", "02:aa:00:00:00:02", APP, self.app)
+        self.shut_port = self._port("shut", "a1", "02:aa:00:00:00:03", SHUT, self.shut)
+        self.twin_port = self._port("twin", "b1", "02:aa:00:00:00:01", WEB, self.twin)
+
+    def id(self, name: str) -> str:
+        return f"{name}-{self.word}"
+
+    def _network(self, name: str, vlan: int, uplink: str) -> Network:
+        way_out = (Route(EVERYWHERE, "uplink"),)
+        subnets = tuple(
+            Subnet(self.id(f"{name}{n}"), f"10.77.{n}.0/24", f"10.77.{n}.1", way_out, ("1.1.1.1",), "ec2.internal")
+            for n in (1, 2)
+        )
+        return Network(self.id(name), ("10.77.0.0/16",), vlan, subnets, Uplink(uplink))
+
+    def _port(self, name: str, subnet: str, mac: str, address: str, group: Group) -> Port:
+        return Port(self.id(name), group.network_id, self.id(subnet), mac, (address,), (group.id,))
+
+    def make(self) -> None:
+        for network in (self.network, self.twin_network):
+            self.ovn.ensure_network(network)
+        for group in (self.web, self.app, self.shut, self.twin):
+            self.ovn.ensure_group(group)
+        for port in (self.web_port, self.app_port, self.shut_port, self.twin_port):
+            self.ovn.ensure_port(port)
+
+    def remove(self) -> None:
+        for network in (self.network, self.twin_network):
+            self.ovn.remove_network(network.id)
+        self.ovn.close()
+
+    @contextmanager
+    def port(self, port: Port) -> Iterator[None]:
+        """Make a port other than it is, for a while."""
+        before = next(p for p in (self.web_port, self.app_port, self.shut_port, self.twin_port) if p.id == port.id)
+        self.ovn.ensure_port(port)
+        settle()
+        yield
+        self.ovn.ensure_port(before)
+        settle()
+
+    @contextmanager
+    def group(self, group: Group) -> Iterator[None]:
+        before = next(g for g in (self.web, self.app, self.shut, self.twin) if g.id == group.id)
+        self.ovn.ensure_group(group)
+        settle()
+        yield
+        self.ovn.ensure_group(before)
+        settle()

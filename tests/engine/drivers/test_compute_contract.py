@@ -1,0 +1,291 @@
+"""What every host must do, whatever runs its machines."""
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from engine.drivers.base import AttachedDisk, Compute, Disk, DriverError, Location, Machine, Nic, Refused, Storage
+from engine.drivers.qcow2 import Qcow2
+from engine.drivers.simulated import Simulated
+from tests.engine.drivers.images import write_guest
+
+try:
+    import libvirt
+
+    from engine.drivers.libvirt import Libvirt
+except ImportError:  # the kvm extra is optional
+    NO_LIBVIRT = "libvirt-python is not installed"
+else:
+    NO_LIBVIRT = "" if os.path.exists("/run/libvirt/libvirt-sock") else "libvirtd is not running"
+
+needs_libvirt = pytest.mark.skipif(bool(NO_LIBVIRT), reason=NO_LIBVIRT)
+PATIENCE_SECONDS = 30
+
+
+@dataclass
+class Host:
+    """A host, the storage it can read, and how a guest of it turns itself off."""
+
+    compute: Compute
+    storage: Storage
+    power_off: Callable[[str], None]
+    made: list[str] = field(default_factory=list)
+
+    def machine(self, id: str, disks: int = 1) -> Machine:
+        """Define the smallest guest there is, with new disks of which the first boots."""
+        self.made.append(id)
+        return Machine(id, str(uuid4()), 1, 32, tuple(self._disk(id, number) for number in range(disks)), ())
+
+    def _disk(self, machine_id: str, number: int) -> AttachedDisk:
+        disk = Disk(f"vol-{machine_id}-{number}", 1, "snap-1" if number == 0 else None)
+        self.storage.ensure_disk(disk)
+        device = f"vd{'abc'[number]}"
+        return AttachedDisk(disk.id, device, self.storage.locate_disk(disk.id), f"vol{number}", boot=number == 0)
+
+
+def simulated_host(directory: Path) -> Host:
+    cloud = Simulated()
+    return Host(cloud.computes["host-1"], cloud.storages["zone-1"], cloud.power_off)
+
+
+def libvirt_host(directory: Path) -> Host:
+    def power_off(id: str) -> None:
+        connection = libvirt.open("qemu:///system")
+        connection.lookupByName(id).destroy()
+        connection.close()
+
+    compute = Libvirt("qemu:///system", "tcg", directory / "consoles", "netdev")
+    return Host(compute, Qcow2(directory / "storage"), power_off)
+
+
+@pytest.fixture(params=["simulated", pytest.param("libvirt", marks=[pytest.mark.acceptance, needs_libvirt])])
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    directory = Path(tempfile.mkdtemp(prefix="groundfog-", dir="/var/tmp"))  # pytest's own shuts QEMU's user out
+    directory.chmod(0o711)
+    host = simulated_host(directory) if request.param == "simulated" else libvirt_host(directory)
+    host.storage.import_snapshot("snap-1", write_guest(directory / "guest.raw"))
+    yield host
+    for id in host.made:
+        host.compute.remove_machine(id)
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def machine(host: Host) -> Machine:
+    return host.machine(f"i-contract{uuid4().hex[:8]}")
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < end, f"waited in vain until {what}"
+        time.sleep(0.02)
+
+
+def text(compute: Compute, id: str) -> bytes:
+    output = compute.console_output(id)
+    assert output is not None
+    return output[1]
+
+
+def test_a_machine_that_was_ensured_runs(host: Host, machine: Machine) -> None:
+    assert host.compute.machine_state(machine.id) is None
+    for _ in range(2):
+        host.compute.ensure_machine(machine)
+        assert host.compute.machine_state(machine.id) == "running"
+    assert host.compute.list_machines()[machine.id] == "running"
+
+
+def test_a_machine_may_have_several_disks(host: Host) -> None:
+    machine = host.machine(f"i-contract{uuid4().hex[:8]}", disks=3)
+    host.compute.ensure_machine(machine)
+    assert host.compute.machine_state(machine.id) == "running"
+
+
+def test_a_machine_whose_power_is_cut_stays_defined_and_starts_again(host: Host, machine: Machine) -> None:
+    host.compute.ensure_machine(machine)
+    for _ in range(2):
+        host.compute.stop_machine(machine.id, force=True)
+        assert host.compute.machine_state(machine.id) == "stopped"
+    assert host.compute.list_machines()[machine.id] == "stopped"
+    host.compute.ensure_machine(machine)
+    assert host.compute.machine_state(machine.id) == "running"
+
+
+def test_a_stopped_machine_takes_a_new_definition(host: Host, machine: Machine) -> None:
+    larger = replace(host.machine(machine.id, disks=2), uuid=machine.uuid, vcpus=2, memory_mib=48)
+    host.compute.ensure_machine(machine)
+    host.compute.ensure_machine(larger)
+    host.compute.stop_machine(machine.id, force=True)
+    host.compute.ensure_machine(larger)
+    assert host.compute.machine_state(machine.id) == "running"
+
+
+def test_asking_a_guest_to_power_down_or_restart_returns_at_once(host: Host, machine: Machine) -> None:
+    host.compute.ensure_machine(machine)
+    began = time.monotonic()
+    host.compute.reboot_machine(machine.id)
+    host.compute.stop_machine(machine.id)
+    assert time.monotonic() - began < 5
+    assert host.compute.machine_state(machine.id) in ("running", "stopped")
+
+
+def test_nothing_happens_to_a_machine_that_is_not_there(host: Host) -> None:
+    host.compute.stop_machine("i-contract-none")
+    host.compute.stop_machine("i-contract-none", force=True)
+    host.compute.reboot_machine("i-contract-none")
+    host.compute.remove_machine("i-contract-none")
+    assert host.compute.machine_state("i-contract-none") is None
+    assert host.compute.console_output("i-contract-none") == (0, b"")
+    assert host.compute.console_output("i-contract-none", seen=0) is None
+
+
+def test_a_stopped_machine_cannot_be_restarted_by_a_reboot(host: Host, machine: Machine) -> None:
+    host.compute.ensure_machine(machine)
+    host.compute.stop_machine(machine.id, force=True)
+    host.compute.reboot_machine(machine.id)
+    assert host.compute.machine_state(machine.id) == "stopped"
+
+
+def test_a_removed_machine_is_forgotten_but_its_disks_are_not(host: Host, machine: Machine) -> None:
+    host.compute.ensure_machine(machine)
+    for _ in range(2):
+        host.compute.remove_machine(machine.id)
+        assert host.compute.machine_state(machine.id) is None
+    assert machine.id not in host.compute.list_machines()
+    assert {disk.disk_id for disk in machine.disks} <= host.storage.list_disks()
+
+
+def test_a_machine_is_made_again_after_it_was_removed(host: Host, machine: Machine) -> None:
+    host.compute.ensure_machine(machine)
+    host.compute.remove_machine(machine.id)
+    host.compute.ensure_machine(machine)
+    assert host.compute.machine_state(machine.id) == "running"
+
+
+def test_a_missing_disk_may_come_later(host: Host, machine: Machine) -> None:
+    disk = machine.disks[0]
+    host.storage.remove_disk(disk.disk_id)
+    with pytest.raises(DriverError) as caught:
+        host.compute.ensure_machine(machine)
+    assert not isinstance(caught.value, Refused)
+    assert host.compute.machine_state(machine.id) in (None, "stopped")
+    host.storage.ensure_disk(Disk(disk.disk_id, 1, "snap-1"))
+    host.compute.ensure_machine(machine)
+    assert host.compute.machine_state(machine.id) == "running"
+
+
+def test_a_disk_of_a_running_machine_cannot_be_another_machines(host: Host, machine: Machine) -> None:
+    host.compute.ensure_machine(machine)
+    thief = replace(host.machine(f"{machine.id}b"), disks=machine.disks)
+    with pytest.raises(DriverError):
+        host.compute.ensure_machine(thief)
+    host.compute.stop_machine(machine.id, force=True)
+    host.compute.ensure_machine(thief)
+    assert host.compute.machine_state(thief.id) == "running"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param({"vcpus": 0}, id="no CPU"),
+        pytest.param({"memory_mib": 0}, id="no memory"),
+        pytest.param({"uuid": "no-uuid"}, id="no UUID"),
+        pytest.param({"nics": (Nic("eni-1", "02:00:00:00:00"),)}, id="half a MAC address"),
+        pytest.param({"nics": (Nic("eni-1", "01:00:00:00:00:01"),)}, id="a group MAC address"),
+        pytest.param({"smbios": {"uuid": "ec2b1e29-0000-4000-8000-000000000000"}}, id="two different UUIDs"),
+        pytest.param({"id": "../i-1"}, id="an id that is a path"),
+    ],
+)
+def test_a_machine_that_cannot_be_is_refused(wrong: dict[str, object], host: Host, machine: Machine) -> None:
+    with pytest.raises(Refused):
+        host.compute.ensure_machine(replace(machine, **wrong))  # type: ignore[arg-type]
+    assert host.compute.machine_state(machine.id) is None
+
+
+def test_two_disks_cannot_be_the_same_device(host: Host, machine: Machine) -> None:
+    first = machine.disks[0]
+    second = AttachedDisk(first.disk_id, first.device, first.location, "other")
+    with pytest.raises(Refused):
+        host.compute.ensure_machine(replace(machine, disks=(first, second)))
+
+
+def test_the_console_can_be_read_and_is_kept_until_the_machine_is_removed(host: Host, machine: Machine) -> None:
+    host.compute.ensure_machine(machine)
+    wait_until(lambda: text(host.compute, machine.id) != b"", "the guest wrote to its console")
+    host.compute.stop_machine(machine.id, force=True)
+    before = text(host.compute, machine.id)
+    assert before
+    host.compute.ensure_machine(machine)
+    assert len(text(host.compute, machine.id)) >= len(before)
+    host.compute.remove_machine(machine.id)
+    assert text(host.compute, machine.id) == b""
+
+
+def test_an_unchanged_console_is_not_read_again(host: Host, machine: Machine) -> None:
+    host.compute.ensure_machine(machine)
+    wait_until(lambda: text(host.compute, machine.id) != b"", "the guest wrote to its console")
+    host.compute.stop_machine(machine.id, force=True)
+    output = host.compute.console_output(machine.id)
+    assert output is not None
+    assert host.compute.console_output(machine.id, seen=output[0]) is None
+    assert host.compute.console_output(machine.id, seen=output[0] + 1) == output
+    host.compute.ensure_machine(machine)
+    wait_until(lambda: host.compute.console_output(machine.id, output[0]) is not None, "the mark changed")
+
+
+def test_watchers_hear_of_a_machine_that_turns_itself_off(host: Host, machine: Machine) -> None:
+    stopped, threads = threading.Event(), set()
+
+    def hear(id: str) -> None:
+        threads.add(threading.current_thread())
+        if id == machine.id and host.compute.machine_state(id) == "stopped":
+            stopped.set()
+
+    def fail(id: str) -> None:
+        raise RuntimeError("a watcher's own mistake")
+
+    host.compute.watch(fail)
+    host.compute.watch(hear)
+    host.compute.ensure_machine(machine)
+    host.power_off(machine.id)
+    assert stopped.wait(PATIENCE_SECONDS)
+    assert threading.current_thread() not in threads
+
+
+def test_several_threads_may_start_one_machine(host: Host, machine: Machine) -> None:
+    failures: list[Exception] = []
+
+    def ensure() -> None:
+        try:
+            host.compute.ensure_machine(machine)
+        except DriverError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=ensure) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert host.compute.machine_state(machine.id) == "running"
+
+
+def test_a_disk_of_another_backend_is_not_started(host: Host, machine: Machine) -> None:
+    foreign = replace(machine.disks[0], disk_id="vol-foreign", location=Location("volume", "vol-foreign"))
+    with pytest.raises(DriverError):
+        host.compute.ensure_machine(replace(machine, disks=(foreign,)))
+
+
+def test_a_host_has_capacity(host: Host) -> None:
+    capacity = host.compute.capacity()
+    assert capacity.vcpus >= 1
+    assert capacity.memory_mib >= 128

@@ -1,0 +1,77 @@
+"""What a machine's domain XML says; no daemon is needed to read it."""
+
+import pytest
+from lxml import etree
+
+from engine.drivers.base import AttachedDisk, Location, Machine, Nic, Refused, port_uuid
+from engine.drivers.libvirt_xml import SPARE_ROOT_PORTS, Accelerator, Datapath, HostWays, domain_xml
+
+UUID = "ec2b1e29-90cb-4b2e-8a4d-33d2f3b2c001"
+MACHINE = Machine(
+    "i-1",
+    UUID,
+    2,
+    512,
+    (AttachedDisk("vol-1", "vda", Location("file", "/disks/vol-1.qcow2"), "vol1", boot=True),),
+    (Nic("eni-1", "02:00:00:00:00:01", 1442),),
+    {"manufacturer": "Amazon EC2", "product": "t3.nano", "serial": UUID, "uuid": UUID, "asset": "i-1"},
+)
+
+
+def domain(
+    machine: Machine = MACHINE, accelerator: Accelerator = "tcg", datapath: Datapath = "netdev", direct: bool = True
+) -> etree._Element:
+    return etree.fromstring(domain_xml(machine, HostWays(accelerator, datapath, lambda path: direct), "/log/i-1.log"))
+
+
+def only(element: etree._Element, path: str) -> etree._Element:
+    (found,) = element.findall(path)
+    return found
+
+
+def test_the_guest_sees_ec2s_identity() -> None:
+    entries = {entry.get("name"): entry.text for entry in domain().findall("sysinfo/system/entry")}
+    assert entries["manufacturer"] == "Amazon EC2"
+    assert entries["uuid"] == only(domain(), "uuid").text == UUID
+    assert only(domain(), "sysinfo/baseBoard/entry[@name='asset']").text == "i-1"
+    assert only(domain(), "os/smbios").get("mode") == "sysinfo"
+
+
+def test_memory_is_exactly_the_guests() -> None:
+    assert (only(domain(), "memory").text, only(domain(), "memory").get("unit")) == ("512", "MiB")
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "type", "mode"), [("kvm", "kvm", "host-passthrough"), ("tcg", "qemu", "maximum")]
+)
+def test_the_cpu_is_the_hosts_or_all_that_tcg_can(accelerator: Accelerator, type: str, mode: str) -> None:
+    found = domain(accelerator=accelerator)
+    assert found.get("type") == type
+    assert only(found, "cpu").get("mode") == mode
+
+
+def test_a_card_is_plugged_by_its_ports_uuid() -> None:
+    assert only(domain(), ".//virtualport/parameters").get("interfaceid") == port_uuid("eni-1")
+    assert only(domain(), ".//interface/mtu").get("size") == "1442"
+
+
+def test_offloads_are_off_only_on_the_userspace_datapath() -> None:
+    assert set(only(domain(datapath="netdev"), ".//interface/driver/host").attrib.values()) == {"off"}
+    assert domain(datapath="system").findall(".//interface/driver") == []
+
+
+@pytest.mark.parametrize(("direct", "cache", "io"), [(True, "none", "native"), (False, "writeback", "threads")])
+def test_the_hosts_cache_is_avoided_where_the_file_system_lets_it(direct: bool, cache: str, io: str) -> None:
+    driver = only(domain(direct=direct), ".//disk/driver")
+    assert (driver.get("cache"), driver.get("io")) == (cache, io)
+
+
+def test_there_is_room_to_attach_more() -> None:
+    ports = domain().findall(".//controller[@model='pcie-root-port']")
+    assert len(ports) == SPARE_ROOT_PORTS + 3
+
+
+def test_a_disk_that_this_host_cannot_reach_is_refused() -> None:
+    disk = AttachedDisk("vol-1", "vda", Location("volume", "vol-1"), "vol1")
+    with pytest.raises(Refused, match="volume"):
+        domain(Machine("i-1", UUID, 1, 32, (disk,), ()))

@@ -1,0 +1,153 @@
+"""What every disk backend must do, whatever is behind it."""
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.drivers.base import Disk, DriverError, Refused, Storage
+from engine.drivers.qcow2 import Qcow2
+from engine.drivers.simulated import Simulated
+from tests.engine.drivers.images import write_guest
+
+NO_QEMU_IMG = "" if shutil.which("qemu-img") else "qemu-img is not installed"
+needs_qemu_img = pytest.mark.skipif(bool(NO_QEMU_IMG), reason=NO_QEMU_IMG)
+
+GIB = 2**30
+
+
+@pytest.fixture(params=["simulated", pytest.param("qcow2", marks=[pytest.mark.acceptance, needs_qemu_img])])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "qcow2":
+        return Qcow2(tmp_path / "store")
+    return Simulated().storages["zone-1"]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return write_guest(tmp_path / "guest.raw")
+
+
+def big_image(tmp_path: Path, size: int = 2 * GIB) -> Path:
+    file = tmp_path / "big.raw"
+    with file.open("wb") as stream:
+        stream.truncate(size)
+    return file
+
+
+def test_a_new_disk_is_listed_and_located(storage: Storage) -> None:
+    storage.ensure_disk(Disk("vol-1", 3))
+    storage.ensure_disk(Disk("vol-1", 3))
+    assert storage.list_disks() == {"vol-1"}
+    assert storage.locate_disk("vol-1").name
+
+
+def test_a_disk_that_is_not_there_has_no_place(storage: Storage) -> None:
+    with pytest.raises(DriverError, match="vol-1"):
+        storage.locate_disk("vol-1")
+
+
+def test_removing_a_disk_twice_is_fine(storage: Storage) -> None:
+    storage.ensure_disk(Disk("vol-1", 1))
+    storage.remove_disk("vol-1")
+    storage.remove_disk("vol-1")
+    assert storage.list_disks() == set()
+
+
+def test_an_image_becomes_a_snapshot_whose_size_is_rounded_up(storage: Storage, image: Path) -> None:
+    assert storage.import_snapshot("snap-1", image) == 1
+    assert storage.import_snapshot("snap-1", image) == 1
+    assert storage.list_snapshots() == {"snap-1"}
+    assert storage.list_disks() == set()
+
+
+def test_an_imported_snapshot_does_not_need_its_file(storage: Storage, image: Path) -> None:
+    storage.import_snapshot("snap-1", image)
+    image.unlink()
+    assert storage.import_snapshot("snap-1", image) == 1
+    storage.ensure_disk(Disk("vol-1", 1, "snap-1"))
+
+
+def test_a_size_just_over_a_gib_counts_as_two(storage: Storage, tmp_path: Path) -> None:
+    assert storage.import_snapshot("snap-1", big_image(tmp_path, GIB + 512)) == 2
+
+
+def test_a_disk_may_be_larger_than_its_source_but_not_smaller(storage: Storage, tmp_path: Path) -> None:
+    storage.import_snapshot("snap-1", big_image(tmp_path))
+    storage.ensure_disk(Disk("vol-1", 2, "snap-1"))
+    storage.ensure_disk(Disk("vol-2", 5, "snap-1"))
+    with pytest.raises(Refused):
+        storage.ensure_disk(Disk("vol-3", 1, "snap-1"))
+    assert storage.list_disks() == {"vol-1", "vol-2"}
+
+
+def test_a_disk_grows_and_never_shrinks(storage: Storage, image: Path) -> None:
+    storage.import_snapshot("snap-1", image)
+    disk = Disk("vol-1", 2, "snap-1")
+    storage.ensure_disk(disk)
+    for _ in range(2):
+        storage.ensure_disk(replace(disk, size_gib=4))
+    with pytest.raises(Refused):
+        storage.ensure_disk(disk)
+
+
+def test_a_disk_without_size_is_refused(storage: Storage) -> None:
+    with pytest.raises(Refused):
+        storage.ensure_disk(Disk("vol-1", 0))
+
+
+def test_a_source_that_is_missing_may_come_later(storage: Storage, image: Path) -> None:
+    with pytest.raises(DriverError) as caught:
+        storage.ensure_disk(Disk("vol-1", 1, "snap-1"))
+    assert not isinstance(caught.value, Refused)
+    assert storage.list_disks() == set()
+    storage.import_snapshot("snap-1", image)
+    storage.ensure_disk(Disk("vol-1", 1, "snap-1"))
+
+
+def test_clones_outlive_their_snapshot(storage: Storage, image: Path) -> None:
+    storage.import_snapshot("snap-1", image)
+    storage.ensure_disk(Disk("vol-1", 1, "snap-1"))
+    storage.remove_snapshot("snap-1")
+    storage.remove_snapshot("snap-1")
+    assert storage.list_snapshots() == set()
+    storage.ensure_disk(Disk("vol-1", 1, "snap-1"))
+    storage.ensure_disk(Disk("vol-1", 2, "snap-1"))
+    with pytest.raises(DriverError):
+        storage.ensure_disk(Disk("vol-2", 1, "snap-1"))
+    storage.remove_disk("vol-1")
+    assert storage.list_disks() == set()
+
+
+def test_a_removed_snapshots_id_can_be_imported_again(storage: Storage, image: Path, tmp_path: Path) -> None:
+    storage.import_snapshot("snap-1", image)
+    storage.ensure_disk(Disk("vol-1", 1, "snap-1"))
+    storage.remove_snapshot("snap-1")
+    assert storage.import_snapshot("snap-1", big_image(tmp_path)) == 2
+    storage.ensure_disk(Disk("vol-1", 1, "snap-1"))
+
+
+def test_files_that_are_no_image_are_refused(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for file in (tmp_path / "empty", tmp_path / "missing", tmp_path):
+        with pytest.raises(Refused):
+            storage.import_snapshot("snap-1", file)
+    assert storage.list_snapshots() == set()
+
+
+@needs_qemu_img
+def test_an_image_that_names_another_file_is_refused(storage: Storage, image: Path, tmp_path: Path) -> None:
+    overlay, outside = tmp_path / "overlay.qcow2", tmp_path / "outside.qcow2"
+    create = ("qemu-img", "create", "-q", "-f", "qcow2")
+    subprocess.run([*create, "-b", str(image), "-F", "raw", str(overlay)], check=True)
+    subprocess.run([*create, "-o", f"data_file={tmp_path}/data", str(outside), "1M"], check=True)
+    for file in (overlay, outside):
+        with pytest.raises(Refused):
+            storage.import_snapshot("snap-1", file)
+    assert storage.list_snapshots() == set()
+
+
+def test_free_space_is_a_number_of_gib(storage: Storage) -> None:
+    assert 0 < storage.free_gib() < 2**40
