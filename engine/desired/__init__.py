@@ -1,0 +1,21 @@
+"""What should be, in the drivers' words: the database's rows as networks, groups, ports and machines."""
+
+from engine.desired.groups import group
+from engine.desired.machines import cards, disks, interfaces, machine, machine_uuid, place
+from engine.desired.networks import domain_name, network, resolvers
+from engine.desired.ports import PLUGGED, port
+
+__all__ = [
+    "PLUGGED",
+    "cards",
+    "disks",
+    "domain_name",
+    "group",
+    "interfaces",
+    "machine",
+    "machine_uuid",
+    "network",
+    "place",
+    "port",
+    "resolvers",
+]

@@ -1,0 +1,85 @@
+"""What an instance's machine should be: its place, disks and cards."""
+
+import hashlib
+import uuid
+from typing import Any
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
+
+from engine.drivers import base
+from engine.state import Instance, NetworkInterface, Volume, VolumeAttachment
+from engine.state.prepared import Prepared
+
+
+def interfaces(db: Session, instance_id: str) -> list[NetworkInterface]:
+    """Return an instance's interfaces as objects, to be changed."""
+    rows = select(NetworkInterface).filter_by(instance_id=instance_id).order_by(NetworkInterface.device_index)
+    return list(db.scalars(rows))
+
+
+_CARDS = Prepared(
+    select(NetworkInterface.id, NetworkInterface.mac, NetworkInterface.vpc_id)
+    .where(NetworkInterface.instance_id == bindparam("id"))
+    .order_by(NetworkInterface.device_index)
+)
+
+
+def cards(db: Session, instance_id: str) -> list[Any]:
+    """Return id, mac and vpc_id of each of an instance's interfaces, the primary one first."""
+    return _CARDS.rows(db, id=instance_id)
+
+
+_PLACE = Prepared(
+    select(
+        Instance.id, Instance.zone, Instance.host, Instance.instance_type, Instance.vcpus, Instance.memory_mib
+    ).where(Instance.id == bindparam("id"))
+)
+
+
+def place(db: Session, instance_id: str) -> Any:
+    """Return what of an instance its machine is made of, and where it is: its zone and, if it holds one, its host."""
+    return _PLACE.first(db, id=instance_id)
+
+
+_DISKS = Prepared(
+    select(
+        Volume.id, Volume.size, Volume.snapshot_id, VolumeAttachment.guest_device,
+        VolumeAttachment.delete_on_termination,
+    )
+    .join(VolumeAttachment, VolumeAttachment.volume_id == Volume.id)
+    .where(VolumeAttachment.instance_id == bindparam("id"))
+    .order_by(VolumeAttachment.guest_device)
+)  # fmt: skip
+
+
+def disks(db: Session, instance_id: str) -> list[tuple[base.Disk, Any]]:
+    """Return an instance's disks, the boot disk first, with their guest_device and delete_on_termination."""
+    rows = _DISKS.rows(db, id=instance_id)
+    return [(base.Disk(row.id, row.size, row.snapshot_id or None), row) for row in rows]
+
+
+def machine_uuid(instance_id: str) -> str:
+    """Return the UUID a guest sees: it begins with ``ec2``, by which software knows that it is on EC2."""
+    return str(uuid.UUID("ec2" + hashlib.sha256(instance_id.encode()).hexdigest()[:29]))
+
+
+def machine(instance: Any, attached: tuple[base.AttachedDisk, ...], cards: list[Any], mtu: int) -> base.Machine:
+    """Return the machine of an instance (as ``place`` gives it) with its disks and cards."""
+    identity = machine_uuid(instance.id)
+    return base.Machine(
+        id=instance.id,
+        uuid=identity,
+        vcpus=instance.vcpus,
+        memory_mib=instance.memory_mib,
+        disks=attached,
+        nics=tuple(base.Nic(card.id, card.mac, mtu) for card in cards),
+        smbios={
+            "manufacturer": "Amazon EC2",
+            "product": instance.instance_type,
+            "version": "Not Specified",
+            "serial": identity,
+            "uuid": identity,
+            "asset": instance.id,
+        },
+    )
