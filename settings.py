@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     """Tasks that the worker process runs at once."""
     instance_types: Path | None = None
     """A file of instance types to offer instead of the packaged catalogue (the same format)."""
+    quotas: dict[str, int] = Field(default_factory=dict)
+    """Limits other than EC2's own, by the names in ``translators/quotas.py``. Example: {"subnets per VPC": 500}"""
     request_limit_kib: int = Field(default=1024, ge=16)
     """Largest request body, in KiB; a larger one is refused unread."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
-from sqlalchemy import delete, exists, literal, select
+from sqlalchemy import delete, exists, func, literal, select
 
 from engine import tasks
 from engine.default_vpc import make_default_subnet, make_subnet
@@ -22,6 +22,7 @@ from translators.describe import Listing, describe, rows_of, tag_set, tags_of
 from translators.errors import Ec2Error, combination, invalid, missing, refuse, unsupported
 from translators.filters import constant, through
 from translators.find import find
+from translators.quotas import check_quota
 from translators.registry import Call, Result, action
 from translators.vpcs import network
 
@@ -132,6 +133,7 @@ def create_subnet(
     vpc = find(call, Vpc, vpc_id)
     cidr = network("cidrBlock", cidr_block)
     _check_range(call, vpc, cidr, cidr_block)
+    check_quota(call, "subnets per VPC", 1 + (call.db.scalar(select(func.count()).where(Subnet.vpc_id == vpc.id)) or 0))
     zone = _zone_named(call, availability_zone, availability_zone_id)
     subnet = make_subnet(call.db, call.owner, vpc, zone, str(cidr))
     tags.put_at_creation(call, tag_specifications, {"subnet": [subnet.id]})

@@ -4,7 +4,7 @@ import json
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 
 from engine import tasks
 from engine.addresses import Exhausted
@@ -29,6 +29,7 @@ from translators.describe import Listing, describe, rows_of, tag_set, tags_of
 from translators.errors import Ec2Error, combination, invalid, missing, refuse
 from translators.filters import constant, through
 from translators.find import find
+from translators.quotas import check_quota
 from translators.registry import Call, Result, action
 
 _cidrs = json_rows(VpcCidrBlock.id, VpcCidrBlock.cidr, VpcCidrBlock.state, where=VpcCidrBlock.vpc_id == Vpc.id)
@@ -109,6 +110,9 @@ def create_vpc(
     cidr = network("cidrBlock", cidr_block)
     if not 16 <= cidr.prefixlen <= 28:
         refuse("InvalidVpc.Range", f"The CIDR '{cidr_block}' is invalid.")
+    check_quota(
+        call, "vpcs", 1 + (call.db.scalar(select(func.count()).select_from(Vpc).filter_by(**_owner(call))) or 0)
+    )
     try:
         vpc = make_vpc(call.db, call.settings, _owner(call), str(cidr), tenancy=instance_tenancy)
     except Exhausted as error:
