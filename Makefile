@@ -9,11 +9,12 @@ SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env)
 
 HOST_PACKAGES := $(shell sed 's/\#.*//' engine/host/packages.txt) python3-venv
 TEST_PACKAGES := $(HOST_PACKAGES) postgresql mmdebstrap debian-archive-keyring
+BENCH_PACKAGES := $(HOST_PACKAGES) wrk
 
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -qq -o DPkg::Lock::Timeout=300
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench packages test-packages
+.PHONY: help up down test check bench packages test-packages bench-packages
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,11 +37,12 @@ check: $(VENV)/.test ## what must hold before a commit: format, lint, types, tes
 	$(BIN)/mypy --strict
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
 
-bench: $(VENV)/.test ## measure the API against moto, and a launch against bare QEMU
+bench: bench-packages $(VENV)/.test ## measure the API against moto, and a launch against bare QEMU
 	$(SUDO) $(BIN)/python -m benchmarks
 
 packages: ; @$(call ensure_packages,$(HOST_PACKAGES))
 test-packages: ; @$(call ensure_packages,$(TEST_PACKAGES))
+bench-packages: ; @$(call ensure_packages,$(BENCH_PACKAGES))
 
 # Asks dpkg, which takes milliseconds, and apt only for what is missing.
 define ensure_packages
