@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -48,11 +48,21 @@ class Database:
                 yield session
 
     def learn_sizes(self) -> None:
-        """Have SQLite look again at how many rows there are, by which it chooses indexes; PostgreSQL does so itself."""
-        if self.is_sqlite:
-            with self.write() as session:
-                session.connection().exec_driver_sql("PRAGMA analysis_limit=400")
-                session.connection().exec_driver_sql("ANALYZE")
+        """Have SQLite look again at how many rows there are, by which it chooses indexes; PostgreSQL does so itself.
+
+        Other connections read the figures together with the schema, so where they are another order of magnitude the
+        table that holds them is made anew: that is a change of the schema.
+        """
+        if not self.is_sqlite:
+            return
+        with self.write() as session:
+            connection = session.connection()
+            before = _sizes(connection)
+            connection.exec_driver_sql("PRAGMA analysis_limit=400")
+            connection.exec_driver_sql("ANALYZE")
+            if before and _sizes(connection) != before:
+                connection.exec_driver_sql("DROP TABLE sqlite_stat1")
+                connection.exec_driver_sql("ANALYZE")
 
     @contextmanager
     def exclusive(self) -> Iterator[sqlite3.Connection]:
@@ -66,6 +76,13 @@ class Database:
     def close(self) -> None:
         self.writer.dispose()
         self.reader.dispose()
+
+
+def _sizes(connection: Connection) -> dict[str, int]:
+    """Return the order of magnitude, as a power of two, of the rows of each table that SQLite knows the size of."""
+    held = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").first()
+    rows = connection.exec_driver_sql("SELECT tbl, stat FROM sqlite_stat1").all() if held else []
+    return {table: int(stat.split()[0]).bit_length() for table, stat in rows}
 
 
 def _sqlite(url: str, begin: str, durable: bool, read_only: bool = False) -> Engine:
