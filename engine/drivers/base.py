@@ -138,8 +138,15 @@ class Compute(Protocol):
         """Ask the guest to power down (ACPI), or with ``force`` cut its power at once. Does not wait."""
         ...
 
-    def reboot_machine(self, id: str) -> None:
-        """Ask the guest to restart; its disks and ports stay. Does not wait. No effect on a stopped machine."""
+    def reboot_machine(self, id: str, force: bool = False) -> None:
+        """Ask the guest to restart, or with ``force`` press its reset button; its disks and ports stay.
+
+        Does not wait. No effect on a stopped machine.
+        """
+        ...
+
+    def is_rebooting(self, id: str) -> bool:
+        """Say whether a guest that was asked to restart, without force, is running and has not begun to yet."""
         ...
 
     def remove_machine(self, id: str) -> None:

@@ -94,12 +94,29 @@ class Libvirt:
             else:
                 domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
 
-    def reboot_machine(self, id: str) -> None:
-        """Press the ACPI power button; libvirt starts the guest again in the same QEMU once it has shut down."""
+    def reboot_machine(self, id: str, force: bool = False) -> None:
+        """Press the ACPI power button; libvirt starts the guest again in the same QEMU once it has shut down.
+
+        Libvirt itself keeps why a domain runs: a pause of a moment leaves "unpaused" there, until the restart.
+        """
         with _errors(f"cannot reboot {id}", unless=GONE | ALREADY):
             domain = self._find(id)
-            if domain is not None and domain.isActive():
-                domain.reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+            if domain is None or not domain.isActive():
+                return
+            if force:
+                domain.reset()
+                return
+            domain.suspend()
+            domain.resume()
+            domain.reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+
+    def is_rebooting(self, id: str) -> bool:
+        with _errors(f"cannot look at {id}", unless=GONE):
+            domain = self._find(id)
+            if domain is not None:
+                unpaused = [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_UNPAUSED]
+                return bool(domain.state() == unpaused)
+        return False
 
     def remove_machine(self, id: str) -> None:
         with _errors(f"cannot remove {id}", unless=GONE):

@@ -7,137 +7,26 @@ in use is not removed. Nothing outlives the process.
 import heapq
 import logging
 import re
-import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 from engine.drivers.base import (
     Capacity,
-    Disk,
     DriverError,
     Drivers,
-    Location,
     Machine,
     MachineState,
     Refused,
 )
+from engine.drivers.simulated_faults import Faults
 from engine.drivers.simulated_network import SimulatedNetwork
+from engine.drivers.simulated_storage import SimulatedStorage
 
-GIB = 2**30
 MAC = re.compile(r"[0-9a-f][02468ace](?::[0-9a-f]{2}){5}")
-QCOW2_MAGIC = b"QFI\xfb"
 log = logging.getLogger(__name__)
-
-
-class Faults:
-    """What goes wrong, and when. One lock for the whole cloud: a change is a few microseconds."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.changes = 0
-        """How many ensure, remove, stop, reboot and import calls were done."""
-        self.crash_after: int | None = None
-        self._failing: dict[str, list[Exception]] = {}
-
-    def fail_next(self, verb: str, error: Exception, times: int) -> None:
-        with self.lock:
-            self._failing.setdefault(verb, []).extend([error] * times)
-
-    @contextmanager
-    def change(self, verb: str) -> Iterator[None]:
-        """Hold the lock for one change; raise a fault that was asked for before it, or a crash after it."""
-        with self.lock:
-            if self._failing.get(verb):
-                raise self._failing[verb].pop(0)
-            yield
-            self.changes += 1
-            if self.changes == self.crash_after:
-                raise DriverError(f"simulated crash after change {self.changes} ({verb})")
-
-
-class SimulatedStorage:
-    """Disks and snapshots of one zone; only their sizes exist."""
-
-    def __init__(self, faults: Faults, capacity_gib: int) -> None:
-        self._faults = faults
-        self._free_gib = capacity_gib
-        self.disks: dict[str, Disk] = {}
-        self._snapshots: dict[str, int] = {}
-        self.in_use: Callable[[str], bool] = lambda disk_id: False
-
-    def ensure_disk(self, disk: Disk) -> None:
-        """Raise Refused for a disk that would shrink or be smaller than its source, DriverError without space."""
-        with self._faults.change("ensure_disk"):
-            known = self.disks.get(disk.id)
-            if known is None and disk.source is not None and disk.source not in self._snapshots:
-                raise DriverError(f"cannot make disk {disk.id}: there is no snapshot {disk.source}")
-            smallest = known.size_gib if known else self._snapshots.get(disk.source or "", 1)
-            if disk.size_gib < smallest:
-                raise Refused(f"cannot make disk {disk.id} of {disk.size_gib} GiB: it has at least {smallest} GiB")
-            more = disk.size_gib - (known.size_gib if known else 0)
-            if more > self._free_gib:
-                raise DriverError(f"cannot make disk {disk.id}: {more} GiB wanted, {self._free_gib} GiB free")
-            self._free_gib -= more
-            self.disks[disk.id] = disk
-
-    def remove_disk(self, id: str) -> None:
-        """Raise DriverError while a running machine uses it, as rbd and lvm do."""
-        with self._faults.change("remove_disk"):
-            if self.in_use(id):
-                raise DriverError(f"cannot remove disk {id}: a running machine uses it")
-            disk = self.disks.pop(id, None)
-            self._free_gib += disk.size_gib if disk else 0
-
-    def list_disks(self) -> set[str]:
-        with self._faults.lock:
-            return set(self.disks)
-
-    def locate_disk(self, id: str) -> Location:
-        if id not in self.disks:
-            raise DriverError(f"there is no disk {id}")
-        return Location("none", id)
-
-    def import_snapshot(self, id: str, file: Path) -> int:
-        """Read the size from a qcow2 header; any other file counts as a raw image of its length."""
-        with self._faults.change("import_snapshot"):
-            if id not in self._snapshots:
-                self._snapshots[id] = -(-_virtual_bytes(file) // GIB)
-            return self._snapshots[id]
-
-    def add_snapshot(self, id: str, size_gib: int) -> None:
-        """Know a snapshot from before: a simulator forgets all when its process ends, and its database does not."""
-        self._snapshots[id] = size_gib
-
-    def remove_snapshot(self, id: str) -> None:
-        with self._faults.change("remove_snapshot"):
-            self._snapshots.pop(id, None)
-
-    def list_snapshots(self) -> set[str]:
-        with self._faults.lock:
-            return set(self._snapshots)
-
-    def free_gib(self) -> int:
-        return self._free_gib
-
-
-def _virtual_bytes(file: Path) -> int:
-    try:
-        with file.open("rb") as stream:
-            header = stream.read(80)
-        size = file.stat().st_size
-    except OSError as error:
-        raise Refused(f"cannot read image {file}: {error}") from error
-    if header.startswith(QCOW2_MAGIC) and len(header) == 80:
-        backing, size, incompatible = struct.unpack(">Q8xQ40xQ", header[8:80])
-        if backing or incompatible & 4:
-            raise Refused(f"image {file} names other files")
-    if size == 0:
-        raise Refused(f"image {file} is empty")
-    return int(size)
 
 
 class _Guest:
@@ -146,6 +35,7 @@ class _Guest:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.boots = 0
+        self.ignores_reboot = False
         self._state: MachineState = "stopped"
         self._next: MachineState = "stopped"
         self._due = 0.0
@@ -238,6 +128,7 @@ class SimulatedCompute:
             self._cloud.claim_devices(machine, guest)
             guest.machine = machine
             guest.boots += 1
+            guest.ignores_reboot = False
             guest.turn("running", self._cloud.boot_seconds)
             self._guests[machine.id] = guest
         if self._cloud.boot_seconds:
@@ -252,11 +143,18 @@ class SimulatedCompute:
             guest.turn("stopped", seconds)
         self._bell.ring(id, seconds)
 
-    def reboot_machine(self, id: str) -> None:
+    def reboot_machine(self, id: str, force: bool = False) -> None:
         with self._cloud.faults.change("reboot_machine"):
             guest = self._guests.get(id)
-            if guest and guest.state == "running":
-                guest.boots += 1
+            if guest is None or guest.state != "running":
+                return
+            guest.ignores_reboot = id in self._cloud.deaf and not force
+            guest.boots += not guest.ignores_reboot
+
+    def is_rebooting(self, id: str) -> bool:
+        with self._cloud.faults.lock:
+            guest = self._guests.get(id)
+            return guest is not None and guest.state == "running" and guest.ignores_reboot
 
     def remove_machine(self, id: str) -> None:
         with self._cloud.faults.change("remove_machine"):
@@ -338,6 +236,8 @@ class Simulated:
         self.host_capacity = capacity or Capacity(vcpus=2**17, memory_mib=2**28)
         self.boot_seconds = boot_seconds
         self.stop_seconds = stop_seconds
+        self.deaf: set[str] = set()
+        """Machines whose guests ignore it when they are asked to restart."""
         self.faults = Faults()
         self.faults.crash_after = crash_after
         self._disk_holders: dict[str, _Guest] = {}

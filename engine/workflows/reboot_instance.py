@@ -1,7 +1,10 @@
-"""Ask a guest to restart; its state stays running, as in EC2."""
+"""Restart a guest; its state stays running, as in EC2, which presses the reset button after four minutes."""
 
-from engine.tasks import Job, Step
+from engine.tasks import Job, Step, Wait
 from engine.workflows.boot_instance import the_instance
+
+_PATIENCE = 240.0
+"""Seconds a guest is given to shut down ("Reboot your instance", EC2 user guide)."""
 
 
 def ask_to_reboot(job: Job) -> None:
@@ -10,4 +13,14 @@ def ask_to_reboot(job: Job) -> None:
         job.drivers.computes[host].reboot_machine(job.resource_id)
 
 
-STEPS: list[Step] = [ask_to_reboot]
+def wait_until_restarted(job: Job) -> Wait | None:
+    host = job.look(lambda db: the_instance(db, job).host)
+    if not host or not job.drivers.computes[host].is_rebooting(job.resource_id):
+        return None
+    if job.waited < _PATIENCE:
+        return Wait(2.0)
+    job.drivers.computes[host].reboot_machine(job.resource_id, force=True)
+    return None
+
+
+STEPS: list[Step] = [ask_to_reboot, wait_until_restarted]

@@ -251,6 +251,20 @@ def test_an_instance_can_be_terminated_at_any_step_of_anything(cloud: Cloud, wor
         assert used == ([], [])
 
 
+def test_a_guest_that_ignores_a_reboot_is_reset_after_four_minutes(cloud: Cloud) -> None:
+    (id,) = launch(cloud)
+    cloud.settle()
+    guest = cloud.backend.computes[cloud.look(lambda db: db.get_one(Instance, id).host)]._guests[id]
+    cloud.backend.deaf.add(id)
+    boots, begun = guest.boots, time.time()
+    cloud.ec2.reboot_instances(InstanceIds=[id])
+    for now in (begun, begun + 100, begun + 230):
+        tasks.run_one(cloud.engine, now)
+        assert guest.boots == boots
+    cloud.settle()
+    assert guest.boots == boots + 1
+
+
 @pytest.mark.parametrize("workflow", ["boot_instance", "start_instance", "reboot_instance"])
 def test_an_instance_can_be_stopped_at_any_step_on_its_way_up(cloud: Cloud, workflow: str) -> None:
     for count in range(len(tasks.steps(workflow)) + 1):

@@ -51,8 +51,16 @@ class Host:
         return AttachedDisk(disk.id, device, self.storage.locate_disk(disk.id), f"vol{number}", boot=number == 0)
 
 
+class Everything(set[str]):
+    """The smallest guest there is hears nothing."""
+
+    def __contains__(self, id: object) -> bool:
+        return True
+
+
 def simulated_host(directory: Path) -> Host:
     cloud = Simulated()
+    cloud.deaf = Everything()
     return Host(cloud.computes["host-1"], cloud.storages["zone-1"], cloud.power_off)
 
 
@@ -146,6 +154,21 @@ def test_nothing_happens_to_a_machine_that_is_not_there(host: Host) -> None:
     assert host.compute.machine_state("i-contract-none") is None
     assert host.compute.console_output("i-contract-none") == (0, b"")
     assert host.compute.console_output("i-contract-none", seen=0) is None
+
+
+def test_a_guest_that_ignores_that_it_should_restart_is_reset_by_force(host: Host, machine: Machine) -> None:
+    host.compute.ensure_machine(machine)
+    assert not host.compute.is_rebooting(machine.id)
+    for _ in range(2):
+        host.compute.reboot_machine(machine.id)
+        assert host.compute.is_rebooting(machine.id)
+    mark, before = host.compute.console_output(machine.id) or (0, b"")
+    host.compute.reboot_machine(machine.id, force=True)
+    wait_until(lambda: (host.compute.console_output(machine.id, mark) or (0, before))[1] != before, "it began anew")
+    assert host.compute.machine_state(machine.id) == "running"
+    host.compute.stop_machine(machine.id, force=True)
+    assert not host.compute.is_rebooting(machine.id)
+    assert not host.compute.is_rebooting("i-contract-none")
 
 
 def test_a_stopped_machine_cannot_be_restarted_by_a_reboot(host: Host, machine: Machine) -> None:
