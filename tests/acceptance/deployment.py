@@ -43,6 +43,7 @@ nano = { vcpus = 1, memory_mib = 512, interfaces = 2, addresses = 2, network = "
 [families.g1]
 threads_per_core = 1
 [families.g1.sizes]
+big = { vcpus = 2, memory_mib = 768, interfaces = 2, addresses = 4, network = "Low" }
 tiny = { vcpus = 1, memory_mib = 160, interfaces = 2, addresses = 4, network = "Low" }
 pair = { vcpus = 2, memory_mib = 256, interfaces = 2, addresses = 4, network = "Low" }
 """
