@@ -1,15 +1,21 @@
 """botocore's service models, read once, without the prose that makes them big."""
 
 import gc
+import gzip
+import json
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import UnknownServiceError
-from botocore.loaders import Loader
+from botocore.loaders import JSONFileLoader, Loader
 from botocore.model import OperationModel, ServiceModel
 
 SERVICES = ("ec2", "sts")
 """The services whose models may be loaded, by botocore's name."""
+
+_PROSE = ("documentation", "deprecatedMessage")
 
 _services: dict[str, ServiceModel] = {}
 _operations: dict[tuple[str, str], OperationModel] = {}
@@ -49,24 +55,27 @@ def _load(name: str) -> ServiceModel:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        description = Loader().load_service_model(name, "service-2")
-        _drop_prose(description)
-        return ServiceModel(description, name)
+        return ServiceModel(Loader(file_loader=_WithoutProse()).load_service_model(name, "service-2"), name)
     finally:
         if collecting:
             gc.enable()
 
 
-def _drop_prose(description: dict[str, Any]) -> None:
-    """Remove every documentation string, in place: half of the model's size, and no code of ours reads one.
+class _WithoutProse(JSONFileLoader):
+    """Reads a model without its documentation, which is half of its size, and each of its words once."""
 
-    It visits the places where the format has them; a member that happens to be named "documentation" stays.
-    """
-    description.pop("documentation", None)
-    for each in description["operations"].values():
-        each.pop("documentation", None)
-    for shape in description["shapes"].values():
-        shape.pop("documentation", None)
-        for reference in shape.get("members", {}).values():
-            reference.pop("documentation", None)
-            reference.pop("deprecatedMessage", None)
+    def load_file(self, file_path: str) -> Any:
+        for ending, open_file in ((".json", open), (".json.gz", gzip.open)):
+            if Path(file_path + ending).is_file():
+                with open_file(file_path + ending, "rb") as file:
+                    return json.loads(file.read(), object_pairs_hook=_lean)
+        return None
+
+
+def _lean(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a structure of the model; where it has prose that is text: a member of such a name is a structure."""
+    return {
+        sys.intern(key): sys.intern(value) if isinstance(value, str) else value
+        for key, value in pairs
+        if not (key in _PROSE and isinstance(value, str))
+    }

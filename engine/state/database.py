@@ -97,7 +97,7 @@ def _sqlite(url: str, begin: str, durable: bool, read_only: bool = False) -> Eng
             f"synchronous={'FULL' if durable else 'NORMAL'}",
             "foreign_keys=ON",
             "case_sensitive_like=ON",
-            "cache_size=-16000",
+            "cache_size=-2000",
             f"query_only={'ON' if read_only else 'OFF'}",
         ):
             connection.execute(f"PRAGMA {pragma}")
