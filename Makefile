@@ -31,7 +31,7 @@ test: test-packages $(VENV)/.test ## run every test: on SQLite, with real guests
 	$(SUDO) $(BIN)/python -m pytest -q -m acceptance -rs
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
 
-check: $(VENV)/.test ## what must hold before a commit: format, lint, types, tests without guests
+check: packages $(VENV)/.test ## what must hold before a commit: format, lint, types, tests without guests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
