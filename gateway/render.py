@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from botocore.model import ListShape, OperationModel, ServiceModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
 from gateway import model
 from gateway.fragments import Fragments
@@ -166,6 +166,8 @@ class _Plans:
             return _tagged(tag, self.plan(shape))
         if isinstance(shape, ListShape):
             return self.sequence(shape, tag)
+        if isinstance(shape, MapShape):
+            return self.mapping(shape, tag)
         return SCALARS[shape.type_name](tag)
 
     def sequence(self, shape: ListShape, tag: str) -> Write:
@@ -175,6 +177,14 @@ class _Plans:
             write = _structures(entry, self.plan(shape.member), (self.service, shape.member.name))
         else:
             write = _entries(self.element(shape.member, entry))
+        return write if flattened else _tagged(tag, write)
+
+    def mapping(self, shape: MapShape, tag: str) -> Write:
+        """Return the writer of a map: an ``entry`` with its ``key`` and ``value`` for each (AWS query protocol)."""
+        flattened = bool(shape.serialization.get("flattened"))
+        write = _pairs(
+            tag if flattened else "entry", self.element(shape.key, "key"), self.element(shape.value, "value")
+        )
         return write if flattened else _tagged(tag, write)
 
 
@@ -245,6 +255,19 @@ def _entries(write_entry: Write) -> Write:
             raise TypeError("a list is expected")
         for entry in value:
             write_entry(entry, out)
+
+    return write
+
+
+def _pairs(tag: str, write_key: Write, write_value: Write) -> Write:
+    opening, closing = f"<{tag}>", f"</{tag}>"
+
+    def write(value: Mapping[str, Any], out: list[str]) -> None:
+        for key, entry in value.items():
+            out.append(opening)
+            write_key(key, out)
+            write_value(entry, out)
+            out.append(closing)
 
     return write
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from engine.host.prepare import prepare
 from engine.state import Base
 from engine.state.database import Database
 from engine.state.schema import upgrade
+from settings import Settings
+from tests.acceptance.deployment import why_not
 from tests.cloud import Cloud
 from tests.postgres import own_database
 
@@ -66,6 +70,16 @@ def cloud(make_cloud: Callable[..., Cloud]) -> Cloud:
 @pytest.fixture
 def ec2(cloud: Cloud) -> Any:
     return cloud.ec2
+
+
+@pytest.fixture(scope="session")
+def prepared_host() -> None:
+    """This machine with its daemons and bridges, as ``groundfog up`` leaves it."""
+    if reason := why_not():
+        pytest.skip(reason)
+    # Not pytest's own directory: a guest's files must be reached by QEMU's user.
+    with tempfile.TemporaryDirectory(dir="/var/lib", prefix="groundfog-test-") as name:
+        prepare(Settings(data=Path(name) / "data"), report=lambda _: None)
 
 
 class Refused:

@@ -15,19 +15,18 @@ from engine.state import Base, Instance, NetworkInterface, PrivateAddress, Subne
 from engine.state.database import Database
 from engine.state.schema import upgrade
 from settings import Settings
-from tests.acceptance import wire
 from tests.acceptance.two_networks import APP, WEB, TwoNetworks
-from tests.acceptance.wire import Host, eventually, plugged, settle
+from tests.acceptance.wire import Host, eventually, plugged, run, settle
 from tests.engine.imds import Running
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.skipif(bool(wire.missing()), reason=wire.missing())]
+pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("prepared_host")]
 
 SERVER = "169.254.169.254"
 HERE = "a-host"
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[TwoNetworks]:
+def cloud(prepared_host: None) -> Iterator[TwoNetworks]:
     cloud = TwoNetworks()
     try:
         cloud.make()
@@ -160,7 +159,7 @@ def test_after_a_kill_the_next_process_takes_over(
     listeners = MetadataListeners("br-int", cloud.datapath, cloud.word)
     # What a killed process leaves: a whole namespace, and one without its device.
     listeners.ensure_namespace(cloud.network.id)
-    wire.run("ip", "netns", "add", f"gf-{cloud.word}.{cloud.twin_network.id}")
+    run("ip", "netns", "add", f"gf-{cloud.word}.{cloud.twin_network.id}")
     running = Running(Settings(data=tmp_path), database, listeners, HERE)
     try:
         assert eventually(lambda: ask(guests["web"]) == "i-web" and ask(guests["twin"]) == "i-twin")

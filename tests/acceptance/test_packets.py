@@ -12,7 +12,6 @@ import pytest
 
 from engine.drivers.base import Nat, Port, Route, Rule, port_uuid
 from engine.drivers.netns import MetadataListeners
-from tests.acceptance import wire
 from tests.acceptance.two_networks import (
     APP,
     APP_PUBLIC,
@@ -28,13 +27,13 @@ from tests.acceptance.two_networks import (
     WEB_PUBLIC,
     TwoNetworks,
 )
-from tests.acceptance.wire import Host, eventually, heard, plugged, run, settle
+from tests.acceptance.wire import Host, eventually, heard, plugged, router_mac, run, settle, source_of
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.skipif(bool(wire.missing()), reason=wire.missing())]
+pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("prepared_host")]
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[TwoNetworks]:
+def cloud(prepared_host: None) -> Iterator[TwoNetworks]:
     cloud = TwoNetworks()
     try:
         cloud.make()
@@ -196,7 +195,7 @@ def test_a_network_with_the_same_addresses_is_another_world(guests: Guests) -> N
     ids=["its own", "another address", "another card"],
 )
 def test_a_guest_cannot_claim_to_be_another(guests: Guests, claim: dict[str, str], passes: bool) -> None:
-    gateway = wire.router_mac(guests.web, "10.77.1.1")
+    gateway = router_mac(guests.web, "10.77.1.1")
     text = token_hex(8).encode()
     with guests.app.packets() as listener:
         guests.web.send_datagram(gateway, **{"source": WEB, **claim}, destination=APP, text=text)
@@ -312,7 +311,7 @@ def test_an_outsider_cannot_claim_to_be_inside(cloud: TwoNetworks, guests: Guest
     nats = replace(cloud.web_port, nats=(Nat(WEB, WEB_PUBLIC),))
     with cloud.port(nats), cloud.group(allowed), guests.web.packets() as listener:
         assert outsider.reaches(WEB_PUBLIC, 80)
-        outer = wire.router_mac(outsider, WEB_PUBLIC)
+        outer = router_mac(outsider, WEB_PUBLIC)
         outsider.send_datagram(outer, OUTSIDER, WEB_PUBLIC, honest)
         assert heard(listener, honest)
         outsider.send_datagram(outer, APP, WEB_PUBLIC, claimed)
@@ -324,11 +323,11 @@ def test_a_guest_that_forwards_cannot_claim_a_public_address(
 ) -> None:
     own, claimed = token_hex(8).encode(), token_hex(8).encode()
     port = replace(cloud.web_port, nats=(Nat(WEB, WEB_PUBLIC),), forwarding=True)
-    gateway = wire.router_mac(guests.web, "10.77.1.1")
+    gateway = router_mac(guests.web, "10.77.1.1")
     with cloud.port(port), outsider.packets() as listener:
         assert guests.web.reaches(OUTSIDER, 80)
         guests.web.send_datagram(gateway, WEB, OUTSIDER, own)
-        assert [wire.source_of(frame) for frame in heard(listener, own)] == [WEB_PUBLIC]
+        assert [source_of(frame) for frame in heard(listener, own)] == [WEB_PUBLIC]
         guests.web.send_datagram(gateway, OTHER_PUBLIC, OUTSIDER, claimed)
         assert not heard(listener, claimed)
 

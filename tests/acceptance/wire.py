@@ -5,7 +5,6 @@ They are plugged in as guests are, only faster: an internal port of Open vSwitch
 
 import ctypes
 import os
-import shutil
 import socket
 import struct
 import subprocess
@@ -25,18 +24,6 @@ PATIENCE = 10.0
 SILENCE = 0.6
 """Seconds after which what has not passed counts as dropped; on this wire a packet takes less than 10 ms."""
 IP = 0x0800
-
-
-def missing() -> str:
-    """Say what packet tests need and this host lacks; empty when they can run."""
-    if os.geteuid() != 0:
-        return "packet tests need root"
-    for program in ("ip", "ovs-vsctl", "ovn-nbctl", "ethtool"):
-        if shutil.which(program) is None:
-            return f"{program} is not installed"
-    bridges = subprocess.run(["ovs-vsctl", "--timeout=5", "list-br"], capture_output=True, text=True, check=False)
-    absent = {"br-int", "br-ext", "br-phys"} - set(bridges.stdout.split())
-    return f"Open vSwitch has no {' '.join(sorted(absent))}" if absent else ""
 
 
 def run(*command: str) -> str:

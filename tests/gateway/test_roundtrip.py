@@ -19,6 +19,8 @@ def sample(shape, text=None):
     if shape.type_name == "list":
         count = min(max(2, shape.metadata.get("min", 0)), shape.metadata.get("max", 2))
         return [sample(shape.member, text) for _ in range(count)]
+    if shape.type_name == "map":
+        return {sample(shape.key, text): sample(shape.value, text)}
     if shape.type_name == "string":
         if text is not None and not shape.enum:
             return text

@@ -1,6 +1,5 @@
 """What every host must do, whatever runs its machines."""
 
-import os
 import shutil
 import tempfile
 import threading
@@ -17,16 +16,6 @@ from engine.drivers.qcow2 import Qcow2
 from engine.drivers.simulated import Simulated
 from tests.engine.drivers.images import write_guest
 
-try:
-    import libvirt
-
-    from engine.drivers.libvirt import Libvirt
-except ImportError:  # the kvm extra is optional
-    NO_LIBVIRT = "libvirt-python is not installed"
-else:
-    NO_LIBVIRT = "" if os.path.exists("/run/libvirt/libvirt-sock") else "libvirtd is not running"
-
-needs_libvirt = pytest.mark.skipif(bool(NO_LIBVIRT), reason=NO_LIBVIRT)
 PATIENCE_SECONDS = 30
 
 
@@ -65,6 +54,10 @@ def simulated_host(directory: Path) -> Host:
 
 
 def libvirt_host(directory: Path) -> Host:
+    import libvirt
+
+    from engine.drivers.libvirt import Libvirt
+
     def power_off(id: str) -> None:
         connection = libvirt.open("qemu:///system")
         connection.lookupByName(id).destroy()
@@ -74,10 +67,12 @@ def libvirt_host(directory: Path) -> Host:
     return Host(compute, Qcow2(directory / "storage"), power_off)
 
 
-@pytest.fixture(params=["simulated", pytest.param("libvirt", marks=[pytest.mark.acceptance, needs_libvirt])])
+@pytest.fixture(params=["simulated", pytest.param("libvirt", marks=pytest.mark.acceptance)])
 def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     directory = Path(tempfile.mkdtemp(prefix="groundfog-", dir="/var/tmp"))  # pytest's own shuts QEMU's user out
     directory.chmod(0o711)
+    if request.param == "libvirt":
+        request.getfixturevalue("prepared_host")
     host = simulated_host(directory) if request.param == "simulated" else libvirt_host(directory)
     host.storage.import_snapshot("snap-1", write_guest(directory / "guest.raw"))
     yield host

@@ -1,6 +1,5 @@
 """What the libvirt driver promises beyond the contract: others' domains, consoles and a daemon that goes away."""
 
-import os
 import queue
 import shutil
 import socket
@@ -22,10 +21,7 @@ from engine.drivers.libvirt import CONSOLE_BYTES, Libvirt  # noqa: E402
 
 URI = "qemu:///system"
 SOCKET = "/run/libvirt/libvirt-sock"
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.skipif(not os.path.exists(SOCKET), reason="libvirtd is not running"),
-]
+pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("prepared_host")]
 FOREIGN = "<domain type='qemu'><name>{}</name><memory unit='MiB'>32</memory><os><type>hvm</type></os></domain>"
 
 
@@ -173,10 +169,6 @@ def test_the_console_is_its_last_bytes_across_a_rotation(compute: Libvirt, conso
     assert [path.name for path in consoles.iterdir()] == ["i-10.log"]
 
 
-@pytest.mark.skipif(
-    not shutil.which("ovs-vsctl") or subprocess.run(["ovs-vsctl", "-t2", "br-exists", "br-int"]).returncode != 0,
-    reason="there is no bridge br-int",
-)
 def test_a_card_is_plugged_into_the_bridge_under_its_ports_uuid(compute: Libvirt, machine: Machine) -> None:
     nic = Nic(f"eni-{machine.id}", "02:00:00:00:00:01")
     compute.ensure_machine(Machine(machine.id, machine.uuid, 1, 32, (), (nic,)))
