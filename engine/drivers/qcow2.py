@@ -3,7 +3,8 @@
 ``disks/ID.qcow2`` is a disk, ``snapshots/ID.qcow2`` a snapshot, and ``sources/ID.qcow2`` a second name (hard link) of
 the snapshot that disk ID is a thin clone of. So the file system counts the clones: a removed snapshot loses its own
 name at once, and its data with the last clone. It takes a file system with hard links (ext4, XFS, NFS); ext4 allows
-65,000 clones of one snapshot. Files are made as ``.partial`` and renamed once whole, so a crash leaves no half disk.
+65,000 clones of one snapshot. Files are made as ``ID.*.partial`` and renamed once whole, so a crash leaves no half
+disk: what it leaves counts as the disk's or the snapshot's own until that is made again or removed.
 """
 
 import json
@@ -11,7 +12,6 @@ import os
 import re
 import struct
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,11 +28,9 @@ WHOLE_VMDK = {"monolithicSparse", "streamOptimized"}
 QCOW2_MAGIC = b"QFI\xfb"
 EXTERNAL_DATA = 4
 """The bit of a qcow2 header's incompatible features that says: the data is in another file (qcow2 specification)."""
-SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 SOUND = (0, 3)
 """What qemu-img check answers for a qcow2 file without errors; 3: with leaked clusters, which only waste space."""
-ABANDONED_SECONDS = 3600
-"""A partial file that nothing has touched for so long was left by a crash; a conversion writes all the time."""
 PROBE_MEMORY = 2**30
 PROBE_CPU_SECONDS = 30
 
@@ -41,7 +39,7 @@ class Qcow2:
     """Storage in ``directory``. Files are the writer's own: libvirt gives a running machine's files to QEMU's user."""
 
     def __init__(self, directory: Path) -> None:
-        """Make the directory (its mode lets QEMU's user pass but not list) and sweep what crashes left there."""
+        """Make the directory; its mode lets QEMU's user pass but not list."""
         self._directory = directory.absolute()
         self._disks = self._directory / "disks"
         self._snapshots = self._directory / "snapshots"
@@ -50,7 +48,6 @@ class Qcow2:
             room.mkdir(parents=True, exist_ok=True)
             with suppress(PermissionError):  # a directory that an administrator made is left as it is
                 room.chmod(0o711)
-        self._sweep()
 
     def ensure_disk(self, disk: Disk) -> None:
         """Make or grow a disk; raise Refused for one smaller than it is or than its source.
@@ -70,11 +67,12 @@ class Qcow2:
 
     def remove_disk(self, id: str) -> None:
         """Forget a disk; with the last clone of a removed snapshot goes the snapshot's data."""
-        _remove(self._disk_path(id))
-        _remove(self._source_path(id))
+        _remove_whole(self._disk_path(id))
+        _remove_whole(self._source_path(id))
 
     def list_disks(self) -> set[str]:
-        return {path.stem for path in self._disks.glob("*.qcow2")}
+        """Return the disks, and those that a crash left unfinished."""
+        return _listed(self._disks) | _listed(self._sources)
 
     def locate_disk(self, id: str) -> Location:
         """Return the absolute path; raise DriverError when there is no such disk."""
@@ -97,10 +95,11 @@ class Qcow2:
         return -(-_virtual_bytes(path) // GIB)
 
     def remove_snapshot(self, id: str) -> None:
-        _remove(self._snapshot_path(id))
+        _remove_whole(self._snapshot_path(id))
 
     def list_snapshots(self) -> set[str]:
-        return {path.stem for path in self._snapshots.glob("*.qcow2")}
+        """Return the snapshots, and those whose import is under way or was left unfinished by a crash."""
+        return _listed(self._snapshots)
 
     def free_gib(self) -> int:
         room = os.statvfs(self._directory)
@@ -136,14 +135,6 @@ class Qcow2:
         if wanted > present:
             _run("qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(wanted))
 
-    def _sweep(self) -> None:
-        for partial in self._directory.glob("*/*.partial"):
-            if _is_abandoned(partial):
-                _remove(partial)
-        for link in self._sources.glob("*.qcow2"):
-            if not (self._disks / link.name).exists() and _is_abandoned(link):
-                _remove(link)
-
     def _disk_path(self, id: str) -> Path:
         return self._disks / _file_name(id)
 
@@ -171,15 +162,27 @@ def _remove(path: Path) -> None:
         raise DriverError(f"cannot remove {path}: {error}") from error
 
 
-def _is_abandoned(path: Path) -> bool:
-    with suppress(FileNotFoundError):
-        return time.time() - path.stat().st_ctime > ABANDONED_SECONDS  # ctime: a hard link has its snapshot's mtime
-    return False
+def _partials_of(path: Path) -> Iterator[Path]:
+    return path.parent.glob(f"{path.stem}.*.partial")
+
+
+def _remove_whole(path: Path) -> None:
+    """Remove a file and what crashes left of it. An id is one writer's at a time: its task's."""
+    for each in (path, *_partials_of(path)):
+        _remove(each)
+
+
+def _listed(room: Path) -> set[str]:
+    """Return the ids of whole and of partial files."""
+    whole = {path.stem for path in room.glob("*.qcow2")}
+    return whole | {path.name.rsplit(".", 2)[0] for path in room.glob("*.partial")}
 
 
 @contextmanager
 def _whole_file(path: Path) -> Iterator[Path]:
     """Give a name to write to, which becomes ``path`` once the block succeeds and the data is on the disk."""
+    for left in _partials_of(path):
+        _remove(left)
     partial = _partial_name(path)
     try:
         partial.touch(mode=0o640)
