@@ -2,7 +2,7 @@
 
 import os
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     request_limit_kib: int = Field(default=1024, ge=16)
     """Largest request body, in KiB; a larger one is refused unread."""
 
+    vpc_network: Literal["vlan", "overlay"] = "vlan"
+    """What new VPCs are on the wire: each a ``vlan`` of the physical bridge, or an ``overlay`` (Geneve tunnels)."""
     vlan_range: tuple[int, int] = (100, 999)
     """First and last VLAN id that VPCs are given on the physical bridge."""
     external_network: IPv4Network = IPv4Network("198.18.0.0/16")
@@ -54,6 +56,12 @@ class Settings(BaseSettings):
     """The router of the external network; with ``external_masquerade`` this host takes that address itself."""
     external_pool: tuple[IPv4Address, IPv4Address] = (IPv4Address("198.18.1.0"), IPv4Address("198.18.255.250"))
     """First and last address of the pool."""
+    external_network6: IPv6Network = IPv6Network("fd00:c612::/64")
+    """The external network's IPv6 range. The deployment's edge, which leads to all of ``ipv6_pool``, is in it."""
+    external_gateway6: IPv6Address = IPv6Address("fd00:c612::1")
+    """The IPv6 router of the external network; with ``external_masquerade`` this host takes that address itself."""
+    ipv6_pool: IPv6Network = IPv6Network("fd6f:6700::/32")
+    """What VPCs are given ranges of IPv6 from, a /56 each: private addresses, unless you name some of your own."""
     external_interface: str = ""
     """A network card to put into the external bridge; empty means none: guests go out through this host."""
     external_masquerade: bool = True
@@ -95,11 +103,20 @@ class Settings(BaseSettings):
             raise ValueError("regions = all needs engine = simulated")
         if self.allow_reset and self.engine != "simulated":
             raise ValueError("allow_reset needs engine = simulated")
+        self._check_external()
+        self.data = self.data.absolute()
+        return self
+
+    def _check_external(self) -> None:
         for address in (self.external_gateway, *self.external_pool):
             if address not in self.external_network:
                 raise ValueError(f"{address} is not in external_network {self.external_network}")
-        self.data = self.data.absolute()
-        return self
+        if self.external_gateway6 not in self.external_network6:
+            raise ValueError(f"{self.external_gateway6} is not in external_network6 {self.external_network6}")
+        if self.external_network6.prefixlen > 64 or not 16 <= self.ipv6_pool.prefixlen <= 56:
+            raise ValueError("external_network6 must be a /64 or larger, ipv6_pool a /16 to /56")
+        if self.ipv6_pool.overlaps(self.external_network6):
+            raise ValueError("ipv6_pool and external_network6 must not overlap")
 
     @cached_property
     def database_url(self) -> str:

@@ -102,8 +102,8 @@ def free_public(db: Session, settings: Settings) -> str:
 
 
 def free_vlan(db: Session, settings: Settings) -> int | None:
-    """Return the lowest free VLAN id of the range, or None on an engine that has no wire."""
-    if settings.engine == "simulated":
+    """Return the lowest free VLAN id of the range, or None where VPCs have none."""
+    if settings.engine == "simulated" or settings.vpc_network == "overlay":
         return None
     low, high = settings.vlan_range
     if db.scalar(select(func.count()).where(Vpc.vlan == low)) == 0:
@@ -115,6 +115,17 @@ def free_vlan(db: Session, settings: Settings) -> int | None:
     raise Exhausted("VLAN ids")
 
 
-def new_mac() -> str:
-    """Return a locally administered unicast MAC address, in lower case with colons, as EC2's begin with 02 or 06."""
-    return "02:" + ":".join(f"{b:02x}" for b in secrets.token_bytes(5))
+def new_mac_tag(db: Session, vpc_id: str) -> int:
+    """Return what tells a new subnet's cards from those of the VPC's other subnets."""
+    taken = set(db.scalars(select(Subnet.mac_tag).where(Subnet.vpc_id == vpc_id)))
+    return next(tag for tag in iter(lambda: secrets.randbelow(1 << 16), None) if tag not in taken)
+
+
+def mac_prefix(tag: int) -> str:
+    """Return the first three bytes of the MAC addresses in a subnet: locally administered, as EC2's own."""
+    return f"06:{tag >> 8:02x}:{tag & 255:02x}"
+
+
+def new_mac(tag: int) -> str:
+    """Return a MAC address for a card of the subnet with this tag, in lower case with colons."""
+    return mac_prefix(tag) + "".join(f":{byte:02x}" for byte in secrets.token_bytes(3))

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine.addresses import count_usable, free_vlan
+from engine.addresses import count_usable, free_vlan, new_mac_tag
 from engine.interfaces import lend_uplink
+from engine.names import PROVIDED_DNS, domain_name
 from engine.state import (
     DhcpOptions,
     InternetGateway,
@@ -50,7 +51,8 @@ def make_vpc(db: Session, settings: Settings, owner: dict[str, str], cidr: str, 
     """
     options = db.scalar(select(DhcpOptions).filter_by(**owner, is_default=True))
     if options is None:
-        options = DhcpOptions(id=DhcpOptions.new_id(), **owner, is_default=True)
+        told = {"domain-name": [domain_name(owner["region"])], "domain-name-servers": [PROVIDED_DNS]}
+        options = DhcpOptions(id=DhcpOptions.new_id(), **owner, is_default=True, options=told)
         db.add(options)
     vpc = Vpc(
         id=Vpc.new_id(), **owner, cidr=cidr, dhcp_options_id=options.id, vlan=free_vlan(db, settings), **attributes
@@ -113,7 +115,7 @@ def make_subnet(db: Session, owner: dict[str, str], vpc: Vpc, zone: str, cidr: s
     """Add a subnet, under the VPC's default network ACL."""
     subnet = Subnet(
         id=Subnet.new_id(), **owner, vpc_id=vpc.id, zone=zone, cidr=cidr, available_addresses=count_usable(cidr),
-        **attributes,
+        mac_tag=new_mac_tag(db, vpc.id), **attributes,
     )  # fmt: skip
     acl = db.scalars(select(NetworkAcl).filter_by(vpc_id=vpc.id, is_default=True)).one()
     db.add(subnet)

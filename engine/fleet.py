@@ -52,9 +52,10 @@ def _kvm(settings: Settings, zones: dict[str, list[str]]) -> dict[str, Drivers]:
     # Imported here: a simulated deployment has neither libvirt nor OVN's libraries.
     from engine.drivers.libvirt import Libvirt
     from engine.drivers.ovn import External, Ovn
+    from engine.drivers.ovn_external import Outside6
     from engine.drivers.qcow2 import Qcow2
     from engine.host.accelerator import accelerator
-    from engine.host.bridges import INTEGRATION, read_switch
+    from engine.host.bridges import INTEGRATION, edge_address, read_switch
 
     switch = read_switch()
     datapath: Literal["netdev", "system"] = (
@@ -63,7 +64,12 @@ def _kvm(settings: Settings, zones: dict[str, list[str]]) -> dict[str, Drivers]:
     owner = open_vault(settings.secret_key, settings.data / "secret.key").identity
     compute = Libvirt(settings.libvirt_uri, accelerator(settings), settings.data / "console", datapath, owner)
     storage = Qcow2(settings.data)
-    external = External(settings.external_network, settings.external_gateway, (switch.host["system-id"],))
+    outside = Outside6(
+        settings.external_network6, settings.external_gateway6, edge_address(settings, owner), settings.ipv6_pool
+    )
+    external = External(
+        settings.external_network, settings.external_gateway, (switch.host["system-id"],), outside6=outside, owner=owner
+    )
     network = Ovn(NORTHBOUND, external, mtu=settings.guest_mtu, owner=owner)
     regions = list(zones)
     return {

@@ -41,7 +41,7 @@ def make_interface(
     id = NetworkInterface.new_id()
     address = take_private(db, subnet, id, private_ip)
     place = {"vpc_id": subnet.vpc_id, "subnet_id": subnet.id, "zone": subnet.zone}
-    put(db, NetworkInterface, id=id, **owner, **place, mac=new_mac(), private_ip=address, **columns)
+    put(db, NetworkInterface, id=id, **owner, **place, mac=new_mac(subnet.mac_tag), private_ip=address, **columns)
     put_in_groups(db, id, group_ids)
     return Made(id, **owner, private_ip=address)
 

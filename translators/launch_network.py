@@ -129,7 +129,7 @@ def _existing(call: Call, given: Mapping[str, Any]) -> Card:
 
 _DEFAULT_SUBNET = Prepared(
     select(
-        Subnet.id, Subnet.vpc_id, Subnet.zone, Subnet.cidr, Subnet.map_public_ip, Subnet.hostname_type,
+        Subnet.id, Subnet.vpc_id, Subnet.zone, Subnet.cidr, Subnet.mac_tag, Subnet.map_public_ip, Subnet.hostname_type,
         Subnet.dns_a_record, Subnet.dns_aaaa_record,
     )
     .where(

@@ -2,8 +2,9 @@
 
 from engine.desired.groups import group
 from engine.desired.machines import cards, disks, interfaces, machine, machine_uuid, place
-from engine.desired.networks import domain_name, network, resolvers
+from engine.desired.networks import network, resolvers
 from engine.desired.ports import PLUGGED, port
+from engine.names import domain_name
 
 __all__ = [
     "PLUGGED",

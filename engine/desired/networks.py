@@ -1,40 +1,88 @@
-"""What a VPC should be on the network: its ranges, subnets, routes, and what its guests are told by DHCP."""
+"""What a VPC should be on the network: its ranges, subnets and ways out, and what its guests are told by DHCP."""
 
 import json
 import re
 from functools import cache
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import and_, bindparam, exists, literal, or_, select
 from sqlalchemy.orm import Session
 
+from engine.addresses import mac_prefix
+from engine.desired.filters import filters
+from engine.desired.routes import routes
 from engine.drivers import base
-from engine.state import Route, RouteTable, RouteTableAssociation, Subnet, Vpc, VpcCidrBlock, json_rows
+from engine.names import PROVIDED_DNS
+from engine.state import (
+    Address,
+    DhcpOptions,
+    FlowLog,
+    NatGateway,
+    NetworkInterface,
+    Peering,
+    PrivateAddress,
+    RouteTableAssociation,
+    Subnet,
+    SubnetCidrBlock,
+    Vpc,
+    VpcCidrBlock,
+    json_rows,
+)
 from engine.state.prepared import Prepared
 from settings import Settings
 
+_working = and_(
+    NatGateway.vpc_id == Vpc.id, NatGateway.state.in_([literal(state) for state in ("pending", "available")])
+)
+_logged = or_(
+    FlowLog.resource_id == Vpc.id,
+    FlowLog.resource_id.in_(select(Subnet.id).where(Subnet.vpc_id == Vpc.id)),
+    FlowLog.resource_id.in_(select(NetworkInterface.id).where(NetworkInterface.vpc_id == Vpc.id)),
+)
+_block = SubnetCidrBlock.subnet_id == Subnet.id
+_ranges = and_(VpcCidrBlock.vpc_id == Vpc.id, VpcCidrBlock.state == "associated")
+
 _NETWORK = Prepared(
     select(
-        Vpc.id,
-        Vpc.vlan,
-        Vpc.uplink_address,
-        json_rows(VpcCidrBlock.cidr, where=VpcCidrBlock.vpc_id == Vpc.id, order=(VpcCidrBlock.cidr,)).label("cidrs"),
+        Vpc.id, Vpc.vlan, Vpc.cidr, Vpc.uplink_address, Vpc.dns_support, DhcpOptions.options,
+        json_rows(VpcCidrBlock.cidr, where=_ranges, order=(VpcCidrBlock.cidr,)).label("cidrs"),
         json_rows(
-            Subnet.id, Subnet.cidr, Subnet.region, where=Subnet.vpc_id == Vpc.id, order=(Subnet.id,)
+            Subnet.id, Subnet.cidr, Subnet.mac_tag, select(SubnetCidrBlock.cidr).where(_block).scalar_subquery(),
+            where=Subnet.vpc_id == Vpc.id, order=(Subnet.id,),
         ).label("subnets"),
         json_rows(
-            RouteTableAssociation.subnet_id, RouteTableAssociation.route_table_id,
+            RouteTableAssociation.subnet_id, RouteTableAssociation.gateway_id, RouteTableAssociation.route_table_id,
             where=RouteTableAssociation.vpc_id == Vpc.id,
         ).label("associations"),
         json_rows(
-            Route.route_table_id, Route.destination, Route.target, Route.state,
-            where=and_(Route.route_table_id == RouteTable.id, RouteTable.vpc_id == Vpc.id),
-            order=(Route.destination,),
-            join=RouteTable,
-        ).label("routes"),
-    ).where(Vpc.id == bindparam("id"))
+            NatGateway.id, NatGateway.subnet_id, NatGateway.interface_id,
+            where=_working, order=(NatGateway.id,),
+        ).label("nat_gateways"),
+        exists().where(_logged).label("is_logged"),
+    ).join(DhcpOptions, DhcpOptions.id == Vpc.dhcp_options_id).where(Vpc.id == bindparam("id"))
 )  # fmt: skip
+_other = or_(
+    and_(Peering.requester_vpc_id == bindparam("id"), Peering.accepter_vpc_id == Vpc.id),
+    and_(Peering.accepter_vpc_id == bindparam("id"), Peering.requester_vpc_id == Vpc.id),
+)
+_PEERINGS = Prepared(
+    select(
+        Peering.id, Peering.link, Peering.requester_vpc_id, Vpc.id.label("peer"),
+        json_rows(VpcCidrBlock.cidr, where=_ranges, order=(VpcCidrBlock.cidr,)).label("cidrs"),
+    ).join(Vpc, _other).where(Peering.status == "active").order_by(Peering.id)
+)  # fmt: skip
+_OWN = Prepared(
+    select(PrivateAddress.address)
+    .where(PrivateAddress.interface_id == bindparam("id"))
+    .order_by(PrivateAddress.is_primary.desc(), PrivateAddress.number)
+)
+_PUBLIC = Prepared(
+    select(Address.private_ip, Address.public_ip)
+    .where(Address.interface_id == bindparam("id"))
+    .order_by(Address.public_ip)
+)
 
 
 def network(db: Session, settings: Settings, vpc_id: str) -> base.Network | None:
@@ -42,46 +90,75 @@ def network(db: Session, settings: Settings, vpc_id: str) -> base.Network | None
     vpc = _NETWORK.first(db, id=vpc_id)
     if vpc is None:
         return None
-    tables = dict(json.loads(vpc.associations))
-    routes: dict[str, list[base.Route]] = {}
-    for table, destination, target, state in json.loads(vpc.routes):
-        if target.startswith("igw-"):
-            way = base.Route(destination, "uplink" if state == "active" else "blackhole")
-            routes.setdefault(table, []).append(way)
+    associations = json.loads(vpc.associations)
+    subnets = {subnet: table for subnet, gateway, table in associations if not gateway}
+    arriving = next((table for _, gateway, table in associations if gateway), "")
+    ways, lines = routes(db, vpc_id), filters(db, vpc_id)
     return base.Network(
         id=vpc.id,
         cidrs=tuple(cidr for (cidr,) in json.loads(vpc.cidrs)),
         vlan=vpc.vlan,
         subnets=tuple(
-            _subnet(subnet, tuple(routes.get(str(tables.get(subnet[0], tables[""])), ())), settings)
-            for subnet in json.loads(vpc.subnets)
+            base.Subnet(
+                id=id,
+                cidr=cidr,
+                cidr6=cidr6 or "",
+                routes=ways.get(str(subnets.get(id) or subnets[""]), ()),
+                filter=lines.get(id),
+                mac_prefix=mac_prefix(tag),
+            )
+            for id, cidr, tag, cidr6 in json.loads(vpc.subnets)
         ),
-        uplink=base.Uplink(vpc.uplink_address) if vpc.uplink_address else None,
+        uplink=base.Uplink(vpc.uplink_address, ways.get(arriving, ())) if vpc.uplink_address else None,
+        peerings=tuple(_peering(row, vpc_id) for row in _PEERINGS.rows(db, id=vpc_id)),
+        nat_gateways=tuple(_nat_gateway(db, *row) for row in json.loads(vpc.nat_gateways)),
+        told=_told(vpc, settings),
+        resolver=resolver_address(vpc.cidr) if vpc.dns_support else "",
+        is_logged=bool(vpc.is_logged),
     )
 
 
-def _subnet(subnet: list[str], routes: tuple[base.Route, ...], settings: Settings) -> base.Subnet:
-    id, cidr, region = subnet
-    return base.Subnet(
-        id=id,
-        cidr=cidr,
-        gateway=str(IPv4Network(cidr)[1]),
-        routes=routes,
-        dns_servers=resolvers(settings.guest_dns),
-        domain_name=domain_name(region),
+def resolver_address(cidr: str) -> str:
+    """Return where the resolver of a VPC with this primary range is: "the base of the VPC range plus two"."""
+    return str(IPv4Network(cidr)[2])
+
+
+def _peering(row: Any, vpc_id: str) -> base.Peering:
+    """The requester's router has the first address of the link, the accepter's the second."""
+    first = IPv4Network(f"169.254.{128 + row.link // 64}.{row.link % 64 * 4}/30")
+    ends = [str(first[1]), str(first[2])]
+    mine = 0 if row.requester_vpc_id == vpc_id else 1
+    cidrs = tuple(cidr for (cidr,) in json.loads(row.cidrs))
+    return base.Peering(row.id, row.peer, ends[mine], ends[1 - mine], cidrs)
+
+
+def _nat_gateway(db: Session, id: str, subnet_id: str, interface_id: str) -> base.NatGateway:
+    own = tuple(address for (address,) in _OWN.rows(db, id=interface_id))
+    nats = tuple(base.Nat(private, public) for private, public in _PUBLIC.rows(db, id=interface_id))
+    return base.NatGateway(id, subnet_id, own, nats)
+
+
+def _told(vpc: Any, settings: Settings) -> base.Told:
+    """Return what DHCP tells the guests of a VPC."""
+    given = json.loads(vpc.options) if isinstance(vpc.options, str) else vpc.options
+    options = {key: tuple(values) for key, values in given.items()}
+    servers = [server for server in options.get("domain-name-servers", ()) if server != PROVIDED_DNS]
+    if PROVIDED_DNS in options.get("domain-name-servers", ()) and vpc.dns_support:
+        servers.insert(0, resolver_address(vpc.cidr))
+    return base.Told(
+        dns_servers=tuple(servers),
+        domain_name=" ".join(options.get("domain-name", ())),
+        ntp_servers=options.get("ntp-servers", ()),
+        netbios_servers=options.get("netbios-name-servers", ()),
+        netbios_type=int(options["netbios-node-type"][0]) if "netbios-node-type" in options else None,
     )
-
-
-def domain_name(region: str) -> str:
-    """Return the domain of private names, by the rule of "DHCP option sets" in the VPC documentation."""
-    return "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
 
 
 @cache
 def resolvers(setting: str) -> tuple[str, ...]:
-    """Return the resolvers for guests: as set, or this host's own if guests can reach them."""
+    """Return where to ask for names that are not a VPC's own: as set, or as this host does."""
     if setting:
         return tuple(part.strip() for part in setting.split(","))
     file = Path("/etc/resolv.conf")
-    found = re.findall(r"(?m)^nameserver\s+(\d[\d.]+)", file.read_text()) if file.exists() else []
-    return tuple(a for a in found if not a.startswith("127.")) or ("1.1.1.1",)
+    found = re.findall(r"(?m)^nameserver\s+(\S+)", file.read_text()) if file.exists() else []
+    return tuple(found) or ("1.1.1.1",)

@@ -2,11 +2,20 @@
 
 import json
 
-from sqlalchemy import bindparam, literal, select
+from sqlalchemy import bindparam, literal, or_, select
 from sqlalchemy.orm import Session
 
 from engine.drivers import base
-from engine.state import Address, Instance, InterfaceGroup, NetworkInterface, PrivateAddress, json_rows
+from engine.state import (
+    Address,
+    Instance,
+    InterfaceGroup,
+    InterfacePrefix,
+    Ipv6Address,
+    NetworkInterface,
+    PrivateAddress,
+    json_rows,
+)
 from engine.state.prepared import Prepared
 
 PLUGGED = ("pending", "running", "stopping", "shutting-down")
@@ -26,14 +35,25 @@ _PORT = Prepared(
             order=(PrivateAddress.is_primary.desc(), PrivateAddress.number),
         ).label("addresses"),
         json_rows(
+            Ipv6Address.address,
+            where=Ipv6Address.interface_id == _here,
+            order=(Ipv6Address.is_primary.desc(), Ipv6Address.position, Ipv6Address.address),
+        ).label("addresses6"),
+        json_rows(
+            InterfacePrefix.cidr, where=InterfacePrefix.interface_id == _here, order=(InterfacePrefix.cidr,)
+        ).label("prefixes"),
+        json_rows(
             InterfaceGroup.group_id, where=InterfaceGroup.interface_id == _here, order=(InterfaceGroup.position,)
         ).label("groups"),
         json_rows(
             Address.private_ip, Address.public_ip, where=Address.interface_id == _here, order=(Address.public_ip,)
         ).label("nats"),
     )
-    .join(Instance, Instance.id == NetworkInterface.instance_id)
-    .where(NetworkInterface.id == bindparam("id"), Instance.state.in_([literal(state) for state in PLUGGED]))
+    .outerjoin(Instance, Instance.id == NetworkInterface.instance_id)
+    .where(
+        NetworkInterface.id == bindparam("id"),
+        or_(Instance.state.in_([literal(state) for state in PLUGGED]), NetworkInterface.kind == "vpc_endpoint"),
+    )
 )
 
 
@@ -42,12 +62,13 @@ def port(db: Session, interface_id: str) -> base.Port | None:
     row = _PORT.first(db, id=interface_id)
     if row is None:
         return None
+    every = (*json.loads(row.addresses), *json.loads(row.addresses6), *json.loads(row.prefixes))
     return base.Port(
         id=row.id,
         network_id=row.vpc_id,
         subnet_id=row.subnet_id,
         mac=row.mac,
-        addresses=tuple(address for (address,) in json.loads(row.addresses)),
+        addresses=tuple(address for (address,) in every),
         groups=tuple(group for (group,) in json.loads(row.groups)),
         nats=tuple(base.Nat(private, public) for private, public in json.loads(row.nats)),
         forwarding=not row.source_dest_check,

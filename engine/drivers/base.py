@@ -179,55 +179,138 @@ class Compute(Protocol):
 
 @dataclass(frozen=True)
 class Route:
-    """``target`` is ``uplink``, ``blackhole``, or the id of a Port; destination is a CIDR."""
+    """Where packets to ``destination`` (a CIDR of either IP version) go.
+
+    ``via`` is an address of the network; the id of one of its peerings; ``uplink``; ``outbound``, the uplink for
+    connections that begin inside (IPv6); ``outlet``, the uplink with the router's own address as source (IPv4);
+    or ``blackhole``. An address leads even to what is more specific than the network's own ranges.
+    """
 
     destination: str
-    target: str
+    via: str
+
+
+@dataclass(frozen=True)
+class FilterRule:
+    """A line of a subnet's stateless filter; ``cidr`` is the other end's, ports are those of ``Rule``."""
+
+    number: int
+    direction: Literal["in", "out"]
+    allow: bool
+    protocol: str
+    cidr: str
+    from_port: int | None = None
+    to_port: int | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What DHCP tells the guests of a network besides their addresses and their router."""
+
+    dns_servers: tuple[str, ...] = ()
+    domain_name: str = ""
+    ntp_servers: tuple[str, ...] = ()
+    netbios_servers: tuple[str, ...] = ()
+    netbios_type: int | None = None
 
 
 @dataclass(frozen=True)
 class Subnet:
-    """A range of a network, with a router at ``gateway`` (its first address), its DHCP answers and its own routes."""
+    """A range of a network, and one of IPv6 (a /64) where it has one; its router has the first address of each.
+
+    ``filter`` decides on each packet that enters or leaves the subnet, replies too: the first line by number that
+    matches, and what no line names is dropped; None lets everything pass. ``mac_prefix`` (``06:ab:cd``) is that of
+    every card in the subnet and of no other card in the network: guests reach other subnets by the router alone.
+    ``cidr`` is empty for a subnet of IPv6 alone.
+    """
 
     id: str
     cidr: str
-    gateway: str
+    cidr6: str = ""
     routes: tuple[Route, ...] = ()
-    dns_servers: tuple[str, ...] = ()
-    domain_name: str = ""
+    filter: tuple[FilterRule, ...] | None = None
+    mac_prefix: str = ""
 
 
 @dataclass(frozen=True)
 class Uplink:
-    """A network's way to the external network: the router's own address there."""
+    """A network's way to the external network: the router's own address there.
+
+    ``arriving`` are routes that packets from outside take instead of the straight one, by their destination inside.
+    """
 
     address: str
+    arriving: tuple[Route, ...] = ()
+
+
+@dataclass(frozen=True)
+class Peering:
+    """A link between two networks: what comes over it is from the peer's ranges and for this network's.
+
+    ``address`` and ``peer_address`` are the two routers' own on the link, in the same /30; each network names the
+    peering by the same id, and the other network as its peer.
+    """
+
+    id: str
+    peer_id: str
+    address: str
+    peer_address: str
+    peer_cidrs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Nat:
+    """A one-to-one public address of a private one, in both directions."""
+
+    private: str
+    public: str
+
+
+@dataclass(frozen=True)
+class NatGateway:
+    """A router of its own in a subnet: what is sent to one of its addresses goes on with that address as source."""
+
+    id: str
+    subnet_id: str
+    addresses: tuple[str, ...]
+    nats: tuple[Nat, ...] = ()
 
 
 @dataclass(frozen=True)
 class Network:
-    """An isolated private network: its ranges may equal another network's. ``vlan`` None means overlay."""
+    """An isolated private network: its ranges may equal another network's. ``vlan`` None means overlay.
+
+    ``resolver`` is the address at which the network itself answers DNS, besides 169.254.169.253; the metadata service
+    is at 169.254.169.254. ``is_logged`` has what filters and groups drop written to the host's log.
+    """
 
     id: str
     cidrs: tuple[str, ...]
     vlan: int | None
     subnets: tuple[Subnet, ...] = ()
     uplink: Uplink | None = None
+    peerings: tuple[Peering, ...] = ()
+    nat_gateways: tuple[NatGateway, ...] = ()
+    told: Told = Told()
+    resolver: str = ""
+    is_logged: bool = False
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What may pass. ``peer`` is a CIDR or a Group's id. For ICMP ``from_port`` is the type and ``to_port`` the code.
+    """What may pass. ``peer`` is a Group's id, or CIDRs, all of one IP version. For ICMP ``from_port`` is the type and
+    ``to_port`` the code.
 
     ``protocol`` is ``all``, ``tcp``, ``udp``, ``icmp``, ``icmpv6`` or an IANA protocol number as text.
-    ``from_port``/``to_port`` None or -1 mean any.
+    ``from_port``/``to_port`` None or -1 mean any. ``id`` is what a trace calls it by.
     """
 
     direction: Literal["in", "out"]
     protocol: str
-    peer: str
+    peer: str | tuple[str, ...]
     from_port: int | None = None
     to_port: int | None = None
+    id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -240,18 +323,11 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Nat:
-    """A one-to-one public address of a private one, in both directions."""
-
-    private: str
-    public: str
-
-
-@dataclass(frozen=True)
 class Port:
-    """A place where a machine's card is plugged in. Only its own MAC and addresses may pass, unless ``forwarding``.
+    """A place where a card is plugged in. Only its own MAC and addresses may pass; ``forwarding``, its MAC.
 
-    ``addresses``: the first is given by DHCP. ``groups`` never empty: what no group allows is dropped.
+    ``addresses``: the first of each IP version is given by DHCP; CIDRs are ranges that are its own. ``groups`` never
+    empty: what none of them allows is dropped.
     """
 
     id: str

@@ -14,7 +14,7 @@ from pathlib import Path
 from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 
 from engine.drivers.base import DriverError
-from engine.drivers.ovn_names import METADATA_ADDRESS, mac_of, metadata_port
+from engine.drivers.ovn_names import METADATA_ADDRESS, metadata_mac, metadata_port
 
 _PREFIX = "gf-"
 _NAMESPACES = Path("/run/netns")
@@ -93,7 +93,7 @@ class MetadataListeners:
         self._add_port(network_id, device)
         if not _is_device(device, name):
             self._move_device(network_id, device, name)
-        _run("ip", "-n", name, "-batch", "-", text=_batch(device, mac_of(metadata_port(network_id))))
+        _run("ip", "-n", name, "-batch", "-", text=_batch(device, metadata_mac(network_id)))
         if self._datapath == "netdev":
             _run("ip", "netns", "exec", name, "ethtool", "-K", device, "tx", "off")
 

@@ -4,11 +4,12 @@ The rows of a call are compared and written in one transaction, so a crash leave
 """
 
 from engine.drivers.base import Group, Network, Port, port_uuid
+from engine.drivers.ovn_border import drop_unused_outlets
 from engine.drivers.ovn_database import Northbound, View
+from engine.drivers.ovn_external import External
 from engine.drivers.ovn_groups import drop_group, put_group
 from engine.drivers.ovn_networks import drop_network, put_network
 from engine.drivers.ovn_ports import drop_port, put_port
-from engine.drivers.ovn_uplinks import External
 
 __all__ = ["External", "Ovn"]
 
@@ -30,12 +31,14 @@ class Ovn:
         self._mtu = mtu
 
     def ensure_network(self, network: Network) -> None:
-        """Raise Refused for ranges, VLANs and routes that cannot be; a route to a port needs that port made before."""
+        """Raise Refused for ranges, VLANs, routes and filters that cannot be."""
         self._database.change(lambda edit: put_network(edit, network, self._external, self._physical, self._mtu))
+        self._database.change(drop_unused_outlets)
 
     def remove_network(self, id: str) -> None:
         """Take away the network with the ports and groups that are left in it."""
         self._database.change(lambda edit: drop_network(edit, id, self._external))
+        self._database.change(drop_unused_outlets)
 
     def list_networks(self) -> set[str]:
         return self._ids("Logical_Router")

@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 ID = "groundfog:id"
 NETWORK = "groundfog:network"
 OWNER = "groundfog:owner"
+SUBNET = "groundfog:subnet"
+RULE = "groundfog:rule"
 
 # Columns that are looked up. Only columns that never change may be indexed: the replica's index of a column that a
 # transaction rewrites goes out of step with its row (ovs.db.custom_index).
@@ -32,9 +34,11 @@ _NAMED = (
     "Logical_Switch_Port",
     "Logical_Router_Port",
     "Port_Group",
+    "Address_Set",
+    "Meter",
 )
 _MARKED = ("DHCP_Options", "NAT")
-_PLAIN = ("ACL", "Logical_Router_Static_Route", "Logical_Router_Policy", "Gateway_Chassis")
+_PLAIN = ("ACL", "Meter_Band", "Logical_Router_Static_Route", "Logical_Router_Policy", "Gateway_Chassis")
 
 
 class View:

@@ -1,30 +1,32 @@
 """Security groups as OVN port groups: the match of every rule, and what guests may do whatever their groups say."""
 
 import re
-from collections.abc import Iterator
-from ipaddress import ip_network
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from engine.drivers.base import DriverError, Group, Network, Refused, Rule
-from engine.drivers.ovn_database import ID, NETWORK, Edit, View, holds
+from engine.drivers.ovn_database import ID, NETWORK, RULE, Edit, Row, holds
 from engine.drivers.ovn_names import (
     METADATA_ADDRESS,
+    METADATA_ADDRESS_6,
+    RESOLVER_ADDRESS,
+    RESOLVER_ADDRESS_6,
     addresses_of,
-    is_range,
-    network,
+    any_network,
     one_of,
     port_group,
 )
 
 PEERS = "groundfog:peers"
+METER = "groundfog-drops"
+"""What bounds how many dropped packets are logged, so that a flood fills no disk."""
 
 DROP, ALLOW, ALWAYS = 1000, 1001, 1002
 """Priorities: what no group allows is dropped; what the host itself serves is reached in any case."""
 
 _NUMBERS = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6", "-1": "all"}
 _HIGHEST_PORT = 65535
-# Where the VPC's resolver answers besides the second address of the VPC (VPC user guide, "Amazon DNS server").
-_RESOLVER = "169.254.169.253"
+_NAME_LENGTH = 63
 
 # What ids are made of: anything else must not become part of an expression.
 _ID = re.compile(r"[A-Za-z0-9_-]+")
@@ -38,8 +40,12 @@ Acl = dict[str, Any]
 def group_acls(group: Group) -> list[Acl]:
     """Return a group's rules as ACL rows, each once. Raise Refused for a rule that means nothing."""
     name = port_group(group.id)
-    acls = [_acl(rule.direction, name, ALLOW, match(rule), "allow-related", group.id) for rule in group.rules]
-    return list({(acl["direction"], acl["match"]): acl for acl in acls}.values())
+    acls = [
+        _acl(rule.direction, name, ALLOW, match(rule), "allow-related", {ID: group.id, RULE: rule.id})
+        for rule in group.rules
+        if rule.peer != ()
+    ]
+    return list({(acl["direction"], acl["match"]): acl for acl in reversed(acls)}.values())
 
 
 def network_acls(network_: Network) -> list[Acl]:
@@ -48,46 +54,79 @@ def network_acls(network_: Network) -> list[Acl]:
     Security groups do not filter a guest's way to DHCP, the metadata service and the resolver at VPC+2 or
     169.254.169.253 (VPC user guide, "Control traffic to your AWS resources using security groups").
     """
-    name = port_group(network_.id)
-    resolvers = one_of([_RESOLVER, *(str(network(cidr)[2]) for cidr in network_.cidrs[:1])])
+    name, ids = port_group(network_.id), {ID: network_.id}
+    resolvers = one_of([RESOLVER_ADDRESS, *filter(None, [network_.resolver])])
     served = (
-        "udp.src == 68 && udp.dst == 67",
+        "ip4 && udp.src == 68 && udp.dst == 67",
         f"ip4.dst == {METADATA_ADDRESS} && tcp.dst == 80",
         f"ip4.dst == {resolvers} && udp.dst == 53",
         f"ip4.dst == {resolvers} && tcp.dst == 53",
+        "ip6 && udp.src == 546 && udp.dst == 547",
+        f"ip6.dst == {METADATA_ADDRESS_6} && tcp.dst == 80",
+        f"ip6.dst == {RESOLVER_ADDRESS_6} && udp.dst == 53",
+        f"ip6.dst == {RESOLVER_ADDRESS_6} && tcp.dst == 53",
     )
-    always = [_acl("out", name, ALWAYS, f"ip4 && {what}", "allow-related", network_.id) for what in served]
-    return always + [_acl(direction, name, DROP, "ip", "drop", network_.id) for direction in ("in", "out")]
+    always = [_acl("out", name, ALWAYS, what, "allow-related", ids) for what in served]
+    drops = [_acl(direction, name, DROP, "ip", "drop", ids) | dropping(network_) for direction in ("in", "out")]
+    return always + drops
 
 
-def _acl(direction: str, group: str, priority: int, condition: str, action: str, id: str) -> Acl:
+def dropping(network_: Network) -> Acl:
+    """Return the columns by which an ACL writes to the host's log what it drops, or that it does not."""
+    if not network_.is_logged:
+        return {"log": False, "name": [], "severity": [], "meter": []}
+    return {"log": True, "name": [network_.id[:_NAME_LENGTH]], "severity": ["info"], "meter": [METER]}
+
+
+def put_meter(edit: Edit) -> None:
+    """Make what bounds the log so: packets a second, of all networks together."""
+    row = edit.named("Meter", METER)
+    if row is None:
+        band = edit.insert("Meter_Band", action="drop", rate=500, burst_size=1000)
+        edit.insert("Meter", name=METER, unit="pktps", bands=[band])
+
+
+def _acl(direction: str, group: str, priority: int, condition: str, action: str, ids: dict[str, str]) -> Acl:
     lport, end = ("to-lport", "outport") if direction == "in" else ("from-lport", "inport")
     return {
         "direction": lport,
         "priority": priority,
         "match": f"{end} == @{group} && {condition}",
         "action": action,
-        "external_ids": {ID: id},
+        "external_ids": ids,
     }
 
 
 def match(rule: Rule) -> str:
     """Return a rule as an OVN expression, without the port it applies to."""
-    version = 6 if rule.protocol in ("icmpv6", "58") or ":" in rule.peer else 4
-    return " && ".join([f"ip{version}", *_peer(rule, version), *_protocol(rule, version)])
+    if isinstance(rule.peer, tuple):
+        version = _version(rule.peer)
+        return " && ".join([f"ip{version}", *_ranges(rule.direction, rule.peer, version), *_protocol(rule, version)])
+    if not _ID.fullmatch(rule.peer):
+        raise Refused(f"{rule.peer!r} is not a group")
+    protocol = _NUMBERS.get(rule.protocol, rule.protocol)
+    versions = {"icmp": (4,), "icmpv6": (6,)}.get(protocol, (4, 6))
+    sides = [f"{_end(rule.direction, version)} == {addresses_of(rule.peer, version)}" for version in versions]
+    peer = sides[0] if len(sides) == 1 else f"({' || '.join(sides)})"
+    return " && ".join([peer, *_protocol(rule, versions[0])])
 
 
-def _peer(rule: Rule, version: int) -> Iterator[str]:
-    end = f"ip{version}." + ("src" if rule.direction == "in" else "dst")
-    if is_range(rule.peer):
-        range = ip_network(rule.peer)
-        # A rule that names every address says nothing.
-        if range.prefixlen:
-            yield f"{end} == {range}"
-    elif _ID.fullmatch(rule.peer):
-        yield f"{end} == {addresses_of(rule.peer, version)}"
-    else:
-        raise Refused(f"{rule.peer!r} is neither a range of addresses nor a group")
+def _version(cidrs: tuple[str, ...]) -> int:
+    versions = {any_network(cidr).version for cidr in cidrs}
+    if len(versions) != 1:
+        raise Refused(f"the ranges {', '.join(cidrs)} are not of one IP version")
+    return versions.pop()
+
+
+def _end(direction: str, version: int) -> str:
+    return f"ip{version}." + ("src" if direction == "in" else "dst")
+
+
+def _ranges(direction: str, cidrs: tuple[str, ...], version: int) -> Iterator[str]:
+    ranges = [any_network(cidr) for cidr in cidrs]
+    # A rule that names every address says nothing.
+    if all(each.prefixlen for each in ranges):
+        yield f"{_end(direction, version)} == {one_of(map(str, ranges)) if len(ranges) > 1 else ranges[0]}"
 
 
 def _protocol(rule: Rule, version: int) -> Iterator[str]:
@@ -139,7 +178,7 @@ def put_group(edit: Edit, group: Group) -> None:
     if edit.named("Logical_Switch", group.network_id) is None:
         raise DriverError(f"cannot make group {group.id}: there is no network {group.network_id}")
     acls = group_acls(group)
-    peers = sorted({rule.peer for rule in group.rules if not is_range(rule.peer)})
+    peers = sorted({rule.peer for rule in group.rules if isinstance(rule.peer, str)})
     name = port_group(group.id)
     before = edit.named("Port_Group", name)
     outdated = before is not None and before.external_ids.get(PEERS, "") != " ".join(peers)
@@ -148,10 +187,10 @@ def put_group(edit: Edit, group: Group) -> None:
     edit.children(row, "acls", "ACL", ("direction", "priority", "match", "action"), acls)
     for peer in peers:
         if edit.named("Port_Group", port_group(peer)) is None:
-            # Without groundfog:id nobody lists it: it only stands in for the address set that a rule refers to.
-            edit.insert("Port_Group", name=port_group(peer), external_ids={NETWORK: group.network_id})
+            # Nobody lists it: it only stands in for the address set that a rule refers to.
+            edit.insert("Port_Group", name=port_group(peer), external_ids=_STANDING_IN)
     if outdated:
-        _drop_stand_ins(edit, group.network_id)
+        _drop_stand_ins(edit)
 
 
 def drop_group(edit: Edit, id: str) -> None:
@@ -159,29 +198,26 @@ def drop_group(edit: Edit, id: str) -> None:
     row = edit.named("Port_Group", port_group(id))
     if row is None or ID not in row.external_ids:
         return
-    network_id = row.external_ids[NETWORK]
-    others = [other for other in groups_of(edit, network_id) if other.external_ids.get(ID) != id]
-    if any(id in other.external_ids.get(PEERS, "").split() for other in others):
-        edit.put(row, external_ids={NETWORK: network_id}, ports=[], acls=[])
+    others = [other for other in edit.all("Port_Group") if other.external_ids.get(ID) != id]
+    if port_group(id) in _referred(others):
+        edit.put(row, external_ids=_STANDING_IN, ports=[], acls=[])
     else:
         row.delete()
-    _drop_stand_ins(edit, network_id)
+    _drop_stand_ins(edit)
 
 
-def groups_of(view: View, network_id: str) -> list[Any]:
-    """Return the port groups of a network, that of all its ports excepted."""
-    return [
-        row
-        for row in view.all("Port_Group")
-        if row.external_ids[NETWORK] == network_id and row.name != port_group(network_id)
-    ]
+_STANDING_IN = {NETWORK: "", "groundfog:stands-in": "true"}
 
 
-def _drop_stand_ins(edit: Edit, network_id: str) -> None:
-    rows = groups_of(edit, network_id)
-    wanted = {port_group(peer) for row in rows for peer in row.external_ids.get(PEERS, "").split()}
+def _referred(rows: Iterable[Row]) -> set[str]:
+    return {port_group(peer) for row in rows for peer in row.external_ids.get(PEERS, "").split()}
+
+
+def _drop_stand_ins(edit: Edit) -> None:
+    rows = edit.all("Port_Group")
+    referred = _referred(rows)
     for row in rows:
-        if ID not in row.external_ids and row.name not in wanted:
+        if row.external_ids == _STANDING_IN and row.name not in referred:
             row.delete()
 
 

@@ -1,12 +1,18 @@
 """What the rows of the northbound database are called: every name follows from an id, so nothing need be remembered."""
 
+from collections.abc import Iterable
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 
-from engine.drivers.base import Refused
+from engine.drivers.base import Refused, Subnet
+
+Range = IPv4Network | IPv6Network
 
 METADATA_ADDRESS = "169.254.169.254"
 """Where a guest finds the instance metadata service (EC2 user guide, "Retrieve instance metadata")."""
+RESOLVER_ADDRESS = "169.254.169.253"
+"""Where the resolver answers besides the address in the VPC's range (VPC user guide, "Amazon DNS server")."""
+METADATA_ADDRESS_6, RESOLVER_ADDRESS_6 = "fd00:ec2::254", "fd00:ec2::253"
 
 
 def metadata_port(network_id: str) -> str:
@@ -14,9 +20,29 @@ def metadata_port(network_id: str) -> str:
     return f"metadata-{network_id}"
 
 
-def mac_of(name: str) -> str:
-    """Return a MAC address that follows from a name: unicast, locally administered, of a prefix no guest is given."""
-    return ":".join(["f2", *(f"{byte:02x}" for byte in sha256(name.encode()).digest()[:5])])
+def mac_of(name: str, subnet: Subnet | None = None) -> str:
+    """Return a MAC address that follows from a name: unicast, locally administered, of a prefix no guest is given.
+
+    That of a router's port in ``subnet`` begins as those of the subnet's cards do, but for the first byte.
+    """
+    digest = [f"{byte:02x}" for byte in sha256(name.encode()).digest()]
+    place = subnet.mac_prefix.split(":")[1:] if subnet else []
+    return ":".join([ROUTERS, *place, *digest[: 5 - len(place)]])
+
+
+def metadata_mac(network_id: str) -> str:
+    """Return the MAC address of a network's port to its own services."""
+    return mac_of(metadata_port(network_id)).replace(ROUTERS, SERVICES, 1)
+
+
+CARDS, ROUTERS, SERVICES = "06", "f2", "f6"
+"""The first byte of the MAC addresses of guests' cards, of routers, and of what a network itself serves."""
+
+
+def link_local_of(name: str) -> str:
+    """Return the IPv6 address that OVN gives to a router port of that name by itself (RFC 4291, appendix A)."""
+    a, b, c, d, e, f = (int(part, 16) for part in mac_of(name).split(":"))
+    return str(ip_address(f"fe80::{a ^ 2:02x}{b:02x}:{c:02x}ff:fe{d:02x}:{e:02x}{f:02x}"))
 
 
 def localnet_port(id: str) -> str:
@@ -32,13 +58,41 @@ def switch_port(id: str) -> str:
     return f"lsp-{id}"
 
 
-def external_port(network_id: str) -> str:
-    """Return what to name the link between a network's router and the external switch."""
+BORDER_INSIDE, BORDER_OUTSIDE = "169.254.255.254", "169.254.255.253"
+"""The two ends of the link between a network's router and its border: the same in every network."""
+
+
+def border(network_id: str) -> str:
+    """Return the name of a network's border, the router with its public addresses; its link inside has it, too."""
+    return f"border-{network_id}"
+
+
+def border_link(network_id: str) -> str:
+    """Return what to name the inner router's end of its link to the border."""
+    return f"out-{network_id}"
+
+
+def outer_link(network_id: str) -> str:
+    """Return what to name the link between a network's border and the external switch."""
     return f"external-{network_id}"
 
 
+def edge_link(network_id: str) -> str:
+    """Return what to name a network's end of its link to the edge, by IPv6; ``edge_end`` is the edge's."""
+    return f"edge-{network_id}"
+
+
+def edge_end(network_id: str) -> str:
+    return f"from-edge-{network_id}"
+
+
+def peering_link(peering_id: str, network_id: str) -> str:
+    """Return what to name a network's end of a peering."""
+    return f"{peering_id}-{network_id}"
+
+
 def port_group(id: str) -> str:
-    """Return the name of a group's port group; that of a network holds all of its ports."""
+    """Return the name of a group's port group; that of a network or subnet holds all of its ports."""
     return "pg_" + id.replace("-", "_")
 
 
@@ -55,28 +109,40 @@ def address(text: str) -> IPv4Address:
         raise Refused(f"{text!r} is not an IPv4 address") from error
 
 
-def interface(text: str, cidr: IPv4Network) -> IPv4Interface:
-    """Return an address with its network's prefix length."""
-    return IPv4Interface((address(text), cidr.prefixlen))
+def any_address(text: str) -> str:
+    """Return an address of either IP version as OVN writes it."""
+    try:
+        return str(ip_address(text))
+    except ValueError as error:
+        raise Refused(f"{text!r} is not an address") from error
 
 
 def network(text: str) -> IPv4Network:
     """Raise Refused for what is no IPv4 range."""
+    found = any_network(text)
+    if not isinstance(found, IPv4Network):
+        raise Refused(f"{text!r} is not a range of IPv4 addresses")
+    return found
+
+
+def any_network(text: str) -> Range:
+    """Return a range of either IP version, or raise Refused."""
     try:
-        return IPv4Network(text)
+        return ip_network(text)
     except ValueError as error:
-        raise Refused(f"{text!r} is not a range of IPv4 addresses") from error
+        raise Refused(f"{text!r} is not a range of addresses") from error
 
 
-def is_range(text: str) -> bool:
-    """Say whether a rule's peer is a range of addresses (of either IP version) rather than a group's id."""
-    try:
-        ip_network(text)
-    except ValueError:
-        return False
-    return True
+def router_addresses(cidr: str, cidr6: str) -> list[str]:
+    """Return what a subnet's router has: the first address of each range, with its length."""
+    return [f"{found[1]}/{found.prefixlen}" for found in map(any_network, filter(None, (cidr, cidr6)))]
 
 
-def one_of(values: list[str]) -> str:
+def of_version(version: int, cidrs: Iterable[str]) -> list[str]:
+    """Return those of the ranges that are of an IP version."""
+    return [str(found) for found in map(any_network, cidrs) if found.version == version]
+
+
+def one_of(values: Iterable[str]) -> str:
     """Return a set as OVN's expressions write it."""
     return "{" + ", ".join(values) + "}"

@@ -1,28 +1,35 @@
-"""A network as OVN rows: one switch, one router, a router port, routes and DHCP answers for each subnet."""
+"""A network as OVN rows: one switch, one router, a router port, routes, a filter and DHCP answers for each subnet."""
 
-from collections.abc import Iterator
 from typing import Any
 
-from engine.drivers.base import DriverError, Network, Refused, Route, Subnet, port_uuid
-from engine.drivers.ovn_database import ID, NETWORK, Edit, rows_of
-from engine.drivers.ovn_groups import network_acls
+from engine.drivers.base import DriverError, Network, Refused, Subnet
+from engine.drivers.ovn_border import drop_border, put_border
+from engine.drivers.ovn_database import ID, NETWORK, SUBNET, Edit, Row, rows_of
+from engine.drivers.ovn_dhcp import drop_dhcp, put_dhcp
+from engine.drivers.ovn_edge6 import drop_edge6, put_edge6
+from engine.drivers.ovn_edges import entering_acls, subnet_acls
+from engine.drivers.ovn_external import External
+from engine.drivers.ovn_groups import drop_group, network_acls, put_meter
 from engine.drivers.ovn_names import (
     METADATA_ADDRESS,
+    METADATA_ADDRESS_6,
+    RESOLVER_ADDRESS,
+    RESOLVER_ADDRESS_6,
     address,
-    interface,
     localnet_port,
     mac_of,
+    metadata_mac,
     metadata_port,
-    network,
     port_group,
+    router_addresses,
     router_port,
     switch_port,
 )
-from engine.drivers.ovn_uplinks import External, put_uplink
+from engine.drivers.ovn_nat_gateways import put_nat_gateways
+from engine.drivers.ovn_peerings import put_peerings
+from engine.drivers.ovn_routes import policies, static_routes
 
-SUBNET = "groundfog:subnet"
-
-_LEASE_SECONDS = 3600
+_ACL_KEY = ("direction", "priority", "match", "action")
 _ROUTER = {
     # Routers meet on the external switch: thousands of them must not each know all the others beforehand.
     "dynamic_neigh_routers": "true",
@@ -32,24 +39,30 @@ _ROUTER = {
 
 
 def put_network(edit: Edit, network_: Network, external: External, physical: str, mtu: int) -> None:
-    """Make a network's rows so. Raise Refused for what can never be, DriverError for a route's port that is missing."""
+    """Make a network's rows so. Raise Refused for what can never be."""
     ids = {ID: network_.id, NETWORK: network_.id}
     switch = edit.root("Logical_Switch", network_.id, external_ids=ids)
     router = edit.root("Logical_Router", network_.id, external_ids=ids, options=_ROUTER)
+    if network_.is_logged:
+        put_meter(edit)
     group = edit.root("Port_Group", port_group(network_.id), external_ids={NETWORK: network_.id})
-    edit.children(group, "acls", "ACL", ("direction", "priority", "match", "action"), network_acls(network_))
+    edit.children(group, "acls", "ACL", _ACL_KEY, network_acls(network_))
     _put_wire(edit, switch, network_, physical)
-    _put_metadata(edit, switch, network_.id)
+    _put_metadata(edit, switch, network_)
     for subnet in network_.subnets:
-        _put_subnet(edit, switch, router, subnet, network_.id)
-        _put_dhcp(edit, subnet, network_.id, mtu)
+        _put_subnet(edit, switch, router, subnet, network_, mtu)
+    edit.children(switch, "acls", "ACL", _ACL_KEY, entering_acls(network_))
     _drop_other_subnets(edit, switch, router, network_)
-    put_uplink(edit, router, network_, external)
-    routes = [row for subnet in network_.subnets for row in _routes(edit, network_, subnet, external)]
-    edit.children(router, "static_routes", "Logical_Router_Static_Route", ("route_table", "ip_prefix"), routes)
+    put_border(edit, router, network_, external)
+    put_nat_gateways(edit, switch, network_, external)
+    put_edge6(edit, router, network_, external)
+    put_peerings(edit, router, network_)
+    key = ("route_table", "ip_prefix")
+    edit.children(router, "static_routes", "Logical_Router_Static_Route", key, static_routes(network_, external))
+    edit.children(router, "policies", "Logical_Router_Policy", ("priority", "match"), policies(network_, external))
 
 
-def _put_wire(edit: Edit, switch: Any, network_: Network, physical: str) -> None:
+def _put_wire(edit: Edit, switch: Row, network_: Network, physical: str) -> None:
     name = localnet_port(network_.id)
     if network_.vlan is None:
         edit.drop(switch, "ports", edit.named("Logical_Switch_Port", name))
@@ -60,58 +73,37 @@ def _put_wire(edit: Edit, switch: Any, network_: Network, physical: str) -> None
     edit.child(switch, "ports", "Logical_Switch_Port", name, options={"network_name": physical}, **columns)
 
 
-def _put_metadata(edit: Edit, switch: Any, network_id: str) -> None:
-    name = metadata_port(network_id)
-    addresses = [f"{mac_of(name)} {METADATA_ADDRESS}"]
+def _put_metadata(edit: Edit, switch: Row, network_: Network) -> None:
+    """Make the port so at which the network's own services are: metadata and names."""
+    name = metadata_port(network_.id)
+    served = [METADATA_ADDRESS, RESOLVER_ADDRESS, METADATA_ADDRESS_6, RESOLVER_ADDRESS_6]
+    if network_.resolver:
+        served.insert(2, str(address(network_.resolver)))
+    addresses = [" ".join([metadata_mac(network_.id), *served])]
     edit.child(switch, "ports", "Logical_Switch_Port", name, type="localport", addresses=addresses)
 
 
-def _put_subnet(edit: Edit, switch: Any, router: Any, subnet: Subnet, network_id: str) -> None:
+def _put_subnet(edit: Edit, switch: Row, router: Row, subnet: Subnet, network_: Network, mtu: int) -> None:
     name = router_port(subnet.id)
+    ids = {NETWORK: network_.id, SUBNET: subnet.id}
     edit.child(
         router,
         "ports",
         "Logical_Router_Port",
         name,
-        mac=mac_of(name),
-        networks=[str(interface(subnet.gateway, network(subnet.cidr)))],
+        mac=mac_of(name, subnet),
+        networks=router_addresses(subnet.cidr, subnet.cidr6),
         options={"route_table": subnet.id},
-        external_ids={NETWORK: network_id, SUBNET: subnet.id},
+        external_ids=ids,
     )
-    edit.child(
-        switch,
-        "ports",
-        "Logical_Switch_Port",
-        switch_port(subnet.id),
-        type="router",
-        addresses=["router"],
-        options={"router-port": name},
-    )
+    columns: dict[str, Any] = {"type": "router", "addresses": ["router"], "options": {"router-port": name}}
+    edit.child(switch, "ports", "Logical_Switch_Port", switch_port(subnet.id), **columns)
+    put_dhcp(edit, subnet, network_, mtu)
+    members = edit.root("Port_Group", port_group(subnet.id), external_ids=ids)
+    edit.children(members, "acls", "ACL", _ACL_KEY, subnet_acls(network_, subnet))
 
 
-def _put_dhcp(edit: Edit, subnet: Subnet, network_id: str, mtu: int) -> None:
-    # Who honours classless routes ignores the router option (RFC 3442), so the default route is in both.
-    options = {
-        "lease_time": str(_LEASE_SECONDS),
-        "router": subnet.gateway,
-        "server_id": subnet.gateway,
-        "server_mac": mac_of(router_port(subnet.id)),
-        "mtu": str(mtu),
-        "classless_static_route": f"{{{METADATA_ADDRESS}/32,0.0.0.0, 0.0.0.0/0,{subnet.gateway}}}",
-    }
-    if subnet.dns_servers:
-        options["dns_server"] = "{" + ", ".join(str(address(server)) for server in subnet.dns_servers) + "}"
-    if subnet.domain_name:
-        options["domain_name"] = '"' + subnet.domain_name.replace('"', "") + '"'
-    present = edit.marked("DHCP_Options", subnet.id)
-    if present:
-        edit.put(present[0], cidr=subnet.cidr, options=options)
-    else:
-        ids = {ID: subnet.id, NETWORK: network_id}
-        edit.insert("DHCP_Options", cidr=subnet.cidr, options=options, external_ids=ids)
-
-
-def _drop_other_subnets(edit: Edit, switch: Any, router: Any, network_: Network) -> None:
+def _drop_other_subnets(edit: Edit, switch: Row, router: Row, network_: Network) -> None:
     wanted = {subnet.id for subnet in network_.subnets}
     for row in rows_of(router, "ports"):
         id = row.external_ids.get(SUBNET)
@@ -119,48 +111,31 @@ def _drop_other_subnets(edit: Edit, switch: Any, router: Any, network_: Network)
             continue
         edit.drop(switch, "ports", edit.named("Logical_Switch_Port", switch_port(id)))
         edit.drop(router, "ports", row)
-        for options in edit.marked("DHCP_Options", id):
-            options.delete()
-
-
-def _routes(edit: Edit, network_: Network, subnet: Subnet, external: External) -> Iterator[dict[str, Any]]:
-    for route in subnet.routes:
-        nexthop, output = _way(edit, network_, route, external)
-        yield {
-            "route_table": subnet.id,
-            "ip_prefix": str(network(route.destination)),
-            "nexthop": nexthop,
-            "output_port": output,
-        }
-
-
-def _way(edit: Edit, network_: Network, route: Route, external: External) -> tuple[str, list[str]]:
-    """Return where a route leads: the next router's address, and the port to it where that address does not tell."""
-    if route.target == "blackhole" or (route.target == "uplink" and network_.uplink is None):
-        return "discard", []
-    if route.target == "uplink":
-        return str(external.gateway), [router_port(external.link(network_.id))]
-    port = edit.named("Logical_Switch_Port", port_uuid(route.target))
-    if port is None or port.external_ids.get(NETWORK) != network_.id:
-        raise Refused(f"cannot route {route.destination}: network {network_.id} has no port {route.target}")
-    return str(port.addresses[0].split()[1]), []
+        drop_dhcp(edit, id)
+        members = edit.named("Port_Group", port_group(id))
+        if members is not None:
+            members.delete()
 
 
 def drop_network(edit: Edit, id: str, external: External) -> None:
     """Take away all that belongs to a network: ports, groups and public addresses included."""
-    put_uplink(edit, None, Network(id, (), None), external)
+    drop_border(edit, id, external)
+    drop_edge6(edit, edit.named("Logical_Router", id), id, external)
     # Ports, routes and addresses of a switch or router go with it.
-    for table in ("Logical_Switch", "Logical_Router"):
-        row = edit.named(table, id)
-        if row is not None:
-            row.delete()
-    for table in ("Port_Group", "DHCP_Options"):
+    for table in ("Logical_Switch", "Logical_Router", "DHCP_Options"):
         for row in edit.all(table):
             if row.external_ids[NETWORK] == id:
                 row.delete()
+    rows = [row for row in edit.all("Port_Group") if row.external_ids[NETWORK] == id]
+    groups = [row.external_ids[ID] for row in rows if ID in row.external_ids]
+    for row in rows:
+        if ID not in row.external_ids:
+            row.delete()
+    for group in groups:
+        drop_group(edit, group)
 
 
-def switch_of(edit: Edit, network_id: str) -> Any:
+def switch_of(edit: Edit, network_id: str) -> Row:
     """Raise DriverError where there is no such network (yet)."""
     switch = edit.named("Logical_Switch", network_id)
     if switch is None:

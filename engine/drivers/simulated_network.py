@@ -4,15 +4,18 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 
-from engine.drivers.base import DriverError, Group, Network, Port, Refused, Rule, Subnet
+from engine.drivers.base import DriverError, Group, Nat, Network, Port, Refused, Rule, Subnet
 
 MAC = re.compile(r"[0-9a-f][02468ace](?::[0-9a-f]{2}){5}")
 PROTOCOLS = {"all", "tcp", "udp", "icmp", "icmpv6", *(str(number) for number in range(256))}
 HIGHEST_PORT = 65535
+LAST_LINE = 32766
 
+Range = IPv4Network | IPv6Network
+Ranges = tuple[Range, ...]
 Claim = tuple[str, str]
 """Where something must be unique (a network's id, ``vlan`` or ``public``), and its value."""
 
@@ -26,7 +29,7 @@ class SimulatedNetwork:
         self._change = change
         self._is_plugged = is_plugged
         self._networks: dict[str, Network] = {}
-        self._ranges: dict[tuple[str, str], IPv4Network] = {}
+        self._ranges: dict[tuple[str, str], Ranges] = {}
         self._groups: dict[str, Group] = {}
         self._ports: dict[str, Port] = {}
         self._claims: dict[Claim, str] = {}
@@ -111,14 +114,14 @@ class SimulatedNetwork:
     def _check_port(self, port: Port) -> None:
         if not MAC.fullmatch(port.mac) or not port.addresses or not port.groups:
             raise Refused(f"cannot make port {port.id}: it needs a MAC address, an address and a group")
-        cidr = self._ranges.get((port.network_id, port.subnet_id))
-        if cidr is None:
+        ranges = self._ranges.get((port.network_id, port.subnet_id))
+        if ranges is None:
             raise DriverError(f"cannot make port {port.id}: there is no subnet {port.subnet_id} in {port.network_id}")
         for group_id in port.groups:
             group = self._groups.get(group_id)
             if group is None or group.network_id != port.network_id:
                 raise DriverError(f"cannot make port {port.id}: there is no group {group_id} in {port.network_id}")
-        _check_addresses(port, cidr)
+        _check_addresses(port, ranges)
 
     def _claim(self, owner: str, wanted: set[Claim], held: set[Claim]) -> None:
         for claim in wanted:
@@ -146,11 +149,17 @@ def _used_by(port: Port) -> set[str]:
 
 def _port_claims(port: Port) -> set[Claim]:
     inside = {(port.network_id, address) for address in (port.mac, *port.addresses)}
-    return inside | {("public", nat.public) for nat in port.nats}
+    return inside | _public(port.nats)
+
+
+def _public(nats: tuple[Nat, ...]) -> set[Claim]:
+    return {("public", nat.public) for nat in nats}
 
 
 def _network_claims(network: Network) -> set[Claim]:
-    claims = {(network.id, subnet.gateway) for subnet in network.subnets}
+    claims = {(network.id, str(_network(subnet.cidr)[1])) for subnet in network.subnets if subnet.cidr}
+    for gateway in network.nat_gateways:
+        claims |= {(network.id, address) for address in gateway.addresses} | _public(gateway.nats)
     if network.uplink:
         claims.add(("public", network.uplink.address))
     if network.vlan is not None:
@@ -158,49 +167,64 @@ def _network_claims(network: Network) -> set[Claim]:
     return claims
 
 
-def _address(text: str) -> IPv4Address:
-    try:
-        return IPv4Address(text)
-    except ValueError as error:
-        raise Refused(f"{text} is not an address") from error
-
-
-def _check_addresses(port: Port, cidr: IPv4Network) -> None:
-    for address in port.addresses:
-        if ":" not in address and _address(address) not in cidr:
-            raise Refused(f"cannot make port {port.id}: {address} is not in {cidr}")
+def _check_addresses(port: Port, ranges: Ranges) -> None:
+    for text in port.addresses:
+        address = _network(text)
+        if not any(_is_within(address, each) for each in ranges):
+            raise Refused(f"cannot make port {port.id}: {text} is not in {', '.join(map(str, ranges))}")
     for nat in port.nats:
         if nat.private not in port.addresses:
             raise Refused(f"cannot make port {port.id}: {nat.private} is not one of its addresses")
 
 
-def _cidr(text: str) -> IPv4Network:
+def _is_within(inner: Range, outer: Range) -> bool:
+    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+
+
+def _network(text: str) -> Range:
     try:
-        return IPv4Network(text)
+        return ip_network(text)
     except ValueError as error:
         raise Refused(f"{text} is not a range of addresses") from error
 
 
-def _check_ranges(network: Network) -> dict[str, IPv4Network]:
+def _check_ranges(network: Network) -> dict[str, Ranges]:
     if network.vlan is not None and not 1 <= network.vlan <= 4094:
         raise Refused(f"cannot make network {network.id}: there is no VLAN {network.vlan}")
-    whole = [_cidr(cidr) for cidr in network.cidrs if ":" not in cidr]
+    whole = [_network(cidr) for cidr in network.cidrs]
     ranges = {subnet.id: _check_subnet(subnet, whole) for subnet in network.subnets}
-    for low, high in pairwise(sorted(ranges.values())):
-        if low.overlaps(high):
-            raise Refused(f"cannot make network {network.id}: {low} and {high} overlap")
+    every = [each for found in ranges.values() for each in found]
+    for version in (4, 6):
+        for low, high in pairwise(sorted(each for each in every if each.version == version)):
+            if low.overlaps(high):
+                raise Refused(f"cannot make network {network.id}: {low} and {high} overlap")
+    _check_gateways(network, ranges)
     return ranges
 
 
-def _check_subnet(subnet: Subnet, whole: list[IPv4Network]) -> IPv4Network:
-    cidr = _cidr(subnet.cidr)
-    if not any(cidr.subnet_of(part) for part in whole):
-        raise Refused(f"cannot make subnet {subnet.id}: {cidr} is outside of its network")
-    if _address(subnet.gateway) not in cidr:
-        raise Refused(f"cannot make subnet {subnet.id}: its gateway {subnet.gateway} is not in {cidr}")
+def _check_subnet(subnet: Subnet, whole: list[Range]) -> Ranges:
+    found = tuple(_network(cidr) for cidr in (subnet.cidr, subnet.cidr6) if cidr)
+    if not found:
+        raise Refused(f"cannot make subnet {subnet.id}: it has no range")
+    for cidr in found:
+        if not any(_is_within(cidr, part) for part in whole):
+            raise Refused(f"cannot make subnet {subnet.id}: {cidr} is outside of its network")
     for route in subnet.routes:
         _check_range(route.destination)
-    return cidr
+    for rule in subnet.filter or ():
+        if not 1 <= rule.number <= LAST_LINE:
+            raise Refused(f"{rule.number} is not the number of a filter's line")
+        _check_rule(Rule(rule.direction, rule.protocol, (rule.cidr,), rule.from_port, rule.to_port))
+    return found
+
+
+def _check_gateways(network: Network, ranges: dict[str, Ranges]) -> None:
+    for gateway in network.nat_gateways:
+        if gateway.subnet_id not in ranges:
+            raise DriverError(f"cannot make {gateway.id}: there is no subnet {gateway.subnet_id}")
+        for text in gateway.addresses:
+            if not any(_is_within(_network(text), each) for each in ranges[gateway.subnet_id]):
+                raise Refused(f"cannot make {gateway.id}: {text} is not in its subnet")
 
 
 def _check_range(text: str) -> None:
@@ -213,8 +237,8 @@ def _check_range(text: str) -> None:
 def _check_rule(rule: Rule) -> None:
     if rule.protocol not in PROTOCOLS:
         raise Refused(f"there is no protocol {rule.protocol}")
-    if "/" in rule.peer:
-        _check_range(rule.peer)
+    for cidr in rule.peer if isinstance(rule.peer, tuple) else ():
+        _check_range(cidr)
     low, high = rule.from_port, rule.to_port
     if rule.protocol not in ("tcp", "udp") or low is None or high is None or -1 in (low, high):
         return

@@ -107,6 +107,12 @@ def mac_of(system_id: str, purpose: str) -> str:
     return ":".join(f"{byte:02x}" for byte in (0x0A, *hashlib.sha256(f"{system_id} {purpose}".encode()).digest()[:5]))
 
 
+def edge_address(settings: Settings, owner: str) -> ipaddress.IPv6Address:
+    """The address of a deployment's edge in the external network: where all of its IPv6 ranges are routed to."""
+    word = int.from_bytes(hashlib.sha256(f"edge {owner}".encode()).digest()[:8], "big")
+    return settings.external_network6[(word | 1 << 63) & ((1 << 64) - 1)]
+
+
 def host_changes(switch: Switch, datapath: str, system_id: str) -> list[list[str]]:
     """What must be told to OVN's controller. What an operator has pointed elsewhere (several hosts) stays."""
     mappings = dict(pair.split(":", 1) for pair in switch.host.get("ovn-bridge-mappings", "").split(",") if pair)

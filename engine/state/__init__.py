@@ -3,17 +3,24 @@
 from engine.state.account import AccessKey, Account
 from engine.state.address import Address
 from engine.state.base import RESOURCES, Base, Resource, now, timestamp
+from engine.state.egress_gateway import EgressGateway
+from engine.state.endpoint import Endpoint, EndpointService
+from engine.state.flow_log import FlowLog
 from engine.state.image import Image, ImageBlockDevice, LaunchPermission
 from engine.state.instance import ConsoleOutput, Instance
 from engine.state.internet_gateway import InternetGateway
 from engine.state.json_rows import json_rows
 from engine.state.key_pair import KeyPair
+from engine.state.nat_gateway import NatGateway
 from engine.state.network_acl import NetworkAcl, NetworkAclAssociation, NetworkAclEntry
-from engine.state.network_interface import InterfaceGroup, NetworkInterface
+from engine.state.network_interface import InterfaceGroup, InterfacePermission, NetworkInterface
+from engine.state.peering import Peering
+from engine.state.prefix_list import PrefixList, PrefixListEntry
+from engine.state.reachability import InsightsAnalysis, InsightsPath
 from engine.state.region import Host, Region, Zone
 from engine.state.route_table import Route, RouteTable, RouteTableAssociation
 from engine.state.security_group import SecurityGroup, SecurityGroupRule
-from engine.state.subnet import PrivateAddress, Subnet
+from engine.state.subnet import CidrReservation, InterfacePrefix, Ipv6Address, PrivateAddress, Subnet, SubnetCidrBlock
 from engine.state.tag import Tag
 from engine.state.task import Replay, Task
 from engine.state.volume import Snapshot, Volume, VolumeAttachment
@@ -25,20 +32,34 @@ __all__ = [
     "Account",
     "Address",
     "Base",
+    "CidrReservation",
     "ConsoleOutput",
     "DhcpOptions",
+    "EgressGateway",
+    "Endpoint",
+    "EndpointService",
+    "FlowLog",
     "Host",
     "Image",
     "ImageBlockDevice",
+    "InsightsAnalysis",
+    "InsightsPath",
     "Instance",
     "InterfaceGroup",
+    "InterfacePermission",
+    "InterfacePrefix",
     "InternetGateway",
+    "Ipv6Address",
     "KeyPair",
     "LaunchPermission",
+    "NatGateway",
     "NetworkAcl",
     "NetworkAclAssociation",
     "NetworkAclEntry",
     "NetworkInterface",
+    "Peering",
+    "PrefixList",
+    "PrefixListEntry",
     "PrivateAddress",
     "Region",
     "Replay",
@@ -50,6 +71,7 @@ __all__ = [
     "SecurityGroupRule",
     "Snapshot",
     "Subnet",
+    "SubnetCidrBlock",
     "Tag",
     "Task",
     "Volume",

@@ -19,8 +19,14 @@ class NetworkAclEntry(Base):
     egress: Mapped[bool] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     protocol: Mapped[str] = mapped_column(String(8))
+    """``-1`` or a protocol's number."""
     action: Mapped[str] = mapped_column(String(8))
     cidr: Mapped[str] = mapped_column(String(43))
+    """Of either IP version."""
+    from_port: Mapped[int | None]
+    to_port: Mapped[int | None]
+    icmp_type: Mapped[int | None]
+    icmp_code: Mapped[int | None]
 
 
 class NetworkAclAssociation(Base):

@@ -22,6 +22,11 @@ class NetworkInterface(Resource, Base):
     status: Mapped[str] = mapped_column(String(16), default="available")
     source_dest_check: Mapped[bool] = mapped_column(default=True)
 
+    kind: Mapped[str] = mapped_column(String(24), default="interface")
+    """What EC2 calls its type: ``interface``, ``nat_gateway`` or ``vpc_endpoint``."""
+    managed_by: Mapped[str] = mapped_column(String(40), default="", index=True)
+    """The NAT gateway or the endpoint that it is a part of; empty for a user's own."""
+
     auto_public: Mapped[bool] = mapped_column(default=False)
     """Whether it is lent a public address whenever its instance starts."""
 
@@ -31,6 +36,8 @@ class NetworkInterface(Resource, Base):
     attachment_status: Mapped[str | None] = mapped_column(String(16))
     attach_time: Mapped[str | None] = mapped_column(String(24))
     delete_on_termination: Mapped[bool] = mapped_column(default=False)
+    detached: Mapped[str] = mapped_column(String(24), default="")
+    """When it was detached: the attachment is described for a while after that."""
 
 
 class InterfaceGroup(Base):
@@ -41,3 +48,13 @@ class InterfaceGroup(Base):
     interface_id: Mapped[str] = mapped_column(ForeignKey("network_interface.id"), primary_key=True)
     group_id: Mapped[str] = mapped_column(ForeignKey("security_group.id"), primary_key=True, index=True)
     position: Mapped[int] = mapped_column(default=0)
+
+
+class InterfacePermission(Resource, Base):
+    """Another account that may attach an interface, or associate an address with it."""
+
+    __tablename__ = "network_interface_permission"
+    prefix = "eni-perm"
+    interface_id: Mapped[str] = mapped_column(ForeignKey("network_interface.id"), index=True)
+    grantee: Mapped[str] = mapped_column(String(12))
+    permission: Mapped[str] = mapped_column(String(24))

@@ -17,17 +17,21 @@ class Route(Base):
     route_table_id: Mapped[str] = mapped_column(ForeignKey("route_table.id"), primary_key=True)
     destination: Mapped[str] = mapped_column(String(64), primary_key=True)
     target: Mapped[str] = mapped_column(String(40))
-    """``local`` or the id of the gateway."""
+    """``local`` or the id of the gateway, interface, instance or peering connection."""
+    interface_id: Mapped[str | None] = mapped_column(String(40), index=True)
+    """The interface behind an instance, a NAT gateway, or itself."""
     origin: Mapped[str] = mapped_column(String(32))
     state: Mapped[str] = mapped_column(String(16), default="active")
 
 
 class RouteTableAssociation(Base):
-    """``subnet_id`` empty is the VPC's main association."""
+    """``subnet_id`` and ``gateway_id`` empty is the VPC's main association."""
 
     __tablename__ = "route_table_association"
-    __table_args__ = (UniqueConstraint("vpc_id", "subnet_id"),)
+    __table_args__ = (UniqueConstraint("vpc_id", "subnet_id", "gateway_id"),)
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     route_table_id: Mapped[str] = mapped_column(ForeignKey("route_table.id"), index=True)
     vpc_id: Mapped[str] = mapped_column(String(40))
     subnet_id: Mapped[str] = mapped_column(String(40), default="")
+    gateway_id: Mapped[str] = mapped_column(String(40), default="")
+    """The gateway whose arriving packets use the table, instead of a subnet."""

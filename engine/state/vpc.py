@@ -1,5 +1,7 @@
 """VPCs, their address ranges, and the DHCP options they name."""
 
+from typing import Any
+
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -13,12 +15,14 @@ class Vpc(Resource, Base):
     state: Mapped[str] = mapped_column(String(16), default="available")
     is_default: Mapped[bool] = mapped_column(default=False)
     tenancy: Mapped[str] = mapped_column(String(16), default="default")
-    dhcp_options_id: Mapped[str] = mapped_column(String(40))
+    dhcp_options_id: Mapped[str] = mapped_column(String(40), index=True)
     dns_support: Mapped[bool] = mapped_column(default=True)
     dns_hostnames: Mapped[bool] = mapped_column(default=False)
     usage_metrics: Mapped[bool] = mapped_column(default=False)
     vlan: Mapped[int | None] = mapped_column(unique=True)
     """Its VLAN id on the physical network; None is an overlay."""
+    vlan_is_mapped: Mapped[bool] = mapped_column(default=False)
+    """Whether the operator chose the VLAN id, that of a network which was there before."""
     uplink_address: Mapped[str | None] = mapped_column(String(45), unique=True)
     """Its router's address on the external network, while an internet gateway is attached."""
 
@@ -28,6 +32,7 @@ class VpcCidrBlock(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     vpc_id: Mapped[str] = mapped_column(ForeignKey("vpc.id"), index=True)
     cidr: Mapped[str] = mapped_column(String(43))
+    """Of either IP version."""
     state: Mapped[str] = mapped_column(String(16), default="associated")
 
 
@@ -35,3 +40,6 @@ class DhcpOptions(Resource, Base):
     __tablename__ = "dhcp_options"
     prefix = "dopt"
     is_default: Mapped[bool] = mapped_column(default=False)
+    """Whether it came with the region."""
+    options: Mapped[dict[str, Any]]
+    """Name: values, as they were given. Example: {"domain-name-servers": ["AmazonProvidedDNS"]}"""

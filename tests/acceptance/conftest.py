@@ -2,11 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.deployment import Deployment, deployed, why_not
+from engine.drivers.base import Port, port_uuid
+from tests.acceptance.deployment import Deployment, alone, deployed, why_not
+from tests.acceptance.two_networks import OUTSIDER, Guests, TwoNetworks
+from tests.acceptance.wire import Host, eventually, plugged, settle
 
 _HERE = "tests/acceptance/"
 _seconds: Counter[str] = Counter()
@@ -31,3 +35,47 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _seconds:
         each = ", ".join(f"{file} {seconds:.0f} s" for file, seconds in _seconds.most_common())
         terminalreporter.write_line(f"acceptance: {sum(_seconds.values()):.0f} s ({each})")
+
+
+@pytest.fixture(scope="module")
+def cloud(prepared_host: None) -> Iterator[TwoNetworks]:
+    # Their VLANs and public addresses are always the same: of two runs of the tests, the second one waits.
+    with alone("wires"):
+        cloud = TwoNetworks()
+        try:
+            cloud.make()
+            yield cloud
+        finally:
+            cloud.remove()
+
+
+@pytest.fixture(scope="module")
+def guests(cloud: TwoNetworks) -> Iterator[Guests]:
+    guests = Guests()
+    with ExitStack() as stack:
+        for name in ("web", "app", "shut", "twin"):
+            port: Port = getattr(cloud, f"{name}_port")
+            host = stack.enter_context(plugged("br-int", port.mac, port_uuid(port.id)))
+            setattr(guests, name, host)
+            host.take(f"{port.addresses[0]}/24", port.addresses[0].rsplit(".", 1)[0] + ".1")
+        for name in ("web", "app", "shut", "twin"):
+            port = getattr(cloud, f"{name}_port")
+            assert eventually(lambda port=port: cloud.ovn.port_is_up(port.id)), f"{name} does not come up"
+        settle()
+        for host, ports in (
+            (guests.web, (80, 81)),
+            (guests.twin, (80,)),
+            (guests.app, (80, 5432, 5434)),
+            (guests.shut, (80,)),
+        ):
+            for number in ports:
+                host.serve(number)
+        yield guests
+
+
+@pytest.fixture(scope="module")
+def outsider() -> Iterator[Host]:
+    with plugged("br-ext", "02:ee:00:00:00:01") as host:
+        host.take(f"{OUTSIDER}/16")
+        host.serve(80)
+        yield host

@@ -207,12 +207,19 @@ def _clear(settings: Settings, owner: str) -> None:
 
 
 @contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Hold what only one run of the tests on this machine may have at a time."""
+    ROOM.mkdir(exist_ok=True)
+    with (ROOM / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def deployed(cache: Path) -> Iterator[Deployment]:
     """Bring a deployment up, and take it away whatever happens; what a killed run left goes first."""
-    ROOM.mkdir(exist_ok=True)
-    with (ROOM / "lock").open("w") as lock:
-        # Two runs of the tests would share the pool of addresses: the second one waits.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Two runs of the tests would share the pool of addresses: the second one waits.
+    with alone("lock"):
         deployment = Deployment(ROOM)
         deployment.remove()
         try:

@@ -65,12 +65,9 @@ def database(cloud: TwoNetworks, tmp_path_factory: pytest.TempPathFactory) -> It
         for network in (cloud.network, cloud.twin_network):
             db.add(Vpc(id=network.id, **owner, cidr=network.cidrs[0], dhcp_options_id="dopt-1"))
             db.flush()
-            for subnet in network.subnets:
-                db.add(
-                    Subnet(
-                        id=subnet.id, **owner, vpc_id=network.id, zone="dc-1a", cidr=subnet.cidr, available_addresses=9
-                    )
-                )
+            for tag, subnet in enumerate(network.subnets):
+                place = {"vpc_id": network.id, "zone": "dc-1a", "cidr": subnet.cidr, "mac_tag": tag}
+                db.add(Subnet(id=subnet.id, **owner, **place, available_addresses=9))
         db.flush()
         for name, port in ports(cloud).items():
             for row in rows(name, port, owner):

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from secrets import token_hex
 
-from engine.drivers.base import Group, Network, Port, Route, Rule, Subnet, Uplink
+from engine.drivers.base import Group, Network, Port, Route, Rule, Subnet, Told, Uplink
 from engine.drivers.ovn import External, Ovn
-from tests.acceptance.wire import run, settle
+from engine.drivers.ovn_external import Outside6
+from tests.acceptance.wire import Host, run, settle
 
 RANGE = IPv4Network("198.18.0.0/16")
 GATEWAY = IPv4Address("198.18.0.1")
@@ -16,10 +17,16 @@ GATEWAY = IPv4Address("198.18.0.1")
 OUTSIDER, UPLINK, OTHER_UPLINK, WEB_PUBLIC, APP_PUBLIC, OTHER_PUBLIC = (
     f"198.18.255.{n}" for n in (254, 240, 241, 242, 243, 244)
 )
+OUTSIDE_6 = Outside6(
+    IPv6Network("fd00:c612::/64"), IPv6Address("fd00:c612::1"), IPv6Address("fd00:c612::e"), IPv6Network("fd77::/32")
+)
+OUTSIDER_6, RANGE_6 = "fd00:c612::fe", "fd77:0:77::/56"
 VLAN, OTHER_VLAN = 3990, 3991
 EVERYWHERE = "0.0.0.0/0"
+ANY = (EVERYWHERE,)
+RESOLVER = "10.77.0.2"
 WEB, APP, SHUT = "10.77.1.4", "10.77.2.4", "10.77.1.6"
-OUT = Rule("out", "all", EVERYWHERE)
+OUT = Rule("out", "all", ANY)
 
 
 class TwoNetworks:
@@ -28,12 +35,13 @@ class TwoNetworks:
     def __init__(self) -> None:
         self.word = token_hex(4)
         chassis = run("ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id").strip('"')
-        self.ovn = Ovn("unix:/run/ovn/ovnnb_db.sock", External(RANGE, GATEWAY, (chassis,)))
+        external = External(RANGE, GATEWAY, (chassis,), outside6=OUTSIDE_6, owner=self.word)
+        self.ovn = Ovn("unix:/run/ovn/ovnnb_db.sock", external)
         self.datapath = run("ovs-vsctl", "get", "Bridge", "br-int", "datapath_type").strip('"') or "system"
         self.network = self._network("a", VLAN, UPLINK)
         self.twin_network = self._network("b", OTHER_VLAN, OTHER_UPLINK)
-        ping = Rule("in", "icmp", EVERYWHERE, 8, -1)
-        self.web = Group(self.id("sg-web"), self.network.id, (Rule("in", "tcp", EVERYWHERE, 80, 80), ping, OUT))
+        ping = Rule("in", "icmp", ANY, 8, -1)
+        self.web = Group(self.id("sg-web"), self.network.id, (Rule("in", "tcp", ANY, 80, 80), ping, OUT))
         self.app = Group(
             self.id("sg-app"),
             self.network.id,
@@ -41,10 +49,10 @@ class TwoNetworks:
         )
         self.shut = Group(self.id("sg-shut"), self.network.id)
         self.twin = replace(self.web, id=self.id("sg-twin"), network_id=self.twin_network.id)
-        self.web_port = self._port("web", "a1", "02:aa:00:00:00:01", WEB, self.web)
-        self.app_port = self._port("app", "a2", "02:aa:00:00:00:02", APP, self.app)
-        self.shut_port = self._port("shut", "a1", "02:aa:00:00:00:03", SHUT, self.shut)
-        self.twin_port = self._port("twin", "b1", "02:aa:00:00:00:01", WEB, self.twin)
+        self.web_port = self._port("web", "a1", "06:aa:01:00:00:01", WEB, self.web)
+        self.app_port = self._port("app", "a2", "06:aa:02:00:00:02", APP, self.app)
+        self.shut_port = self._port("shut", "a1", "06:aa:01:00:00:03", SHUT, self.shut)
+        self.twin_port = self._port("twin", "b1", "06:aa:01:00:00:01", WEB, self.twin)
 
     def id(self, name: str) -> str:
         return f"{name}-{self.word}"
@@ -52,10 +60,10 @@ class TwoNetworks:
     def _network(self, name: str, vlan: int, uplink: str) -> Network:
         way_out = (Route(EVERYWHERE, "uplink"),)
         subnets = tuple(
-            Subnet(self.id(f"{name}{n}"), f"10.77.{n}.0/24", f"10.77.{n}.1", way_out, ("1.1.1.1",), "ec2.internal")
-            for n in (1, 2)
+            Subnet(self.id(f"{name}{n}"), f"10.77.{n}.0/24", routes=way_out, mac_prefix=f"06:aa:0{n}") for n in (1, 2)
         )
-        return Network(self.id(name), ("10.77.0.0/16",), vlan, subnets, Uplink(uplink))
+        told = Told((RESOLVER,), "ec2.internal")
+        return Network(self.id(name), ("10.77.0.0/16",), vlan, subnets, Uplink(uplink), told=told, resolver=RESOLVER)
 
     def _port(self, name: str, subnet: str, mac: str, address: str, group: Group) -> Port:
         return Port(self.id(name), group.network_id, self.id(subnet), mac, (address,), (group.id,))
@@ -72,6 +80,19 @@ class TwoNetworks:
         for network in (self.network, self.twin_network):
             self.ovn.remove_network(network.id)
         self.ovn.close()
+
+    @contextmanager
+    def network_as(self, *networks: Network) -> Iterator[None]:
+        """Make networks other than they are, for a while."""
+        for network in networks:
+            self.ovn.ensure_network(network)
+        settle()
+        try:
+            yield
+        finally:
+            for network in (self.network, self.twin_network):
+                self.ovn.ensure_network(network)
+            settle()
 
     @contextmanager
     def port(self, port: Port) -> Iterator[None]:
@@ -91,3 +112,12 @@ class TwoNetworks:
         yield
         self.ovn.ensure_group(before)
         settle()
+
+
+class Guests:
+    """What is plugged into the ports of those names."""
+
+    web: Host
+    app: Host
+    shut: Host
+    twin: Host

@@ -92,11 +92,16 @@ class Host:
         if gateway:
             self.ip("route", "replace", "default", "via", gateway)
 
+    def become(self, address: str, gateway: str) -> None:
+        """Take an address in place of any other."""
+        self.ip("address", "flush", "dev", self.device)
+        self.take(address, gateway)
+
     def serve(self, port: int) -> None:
         """Answer every TCP connection with this host's name and the address it seems to come from."""
 
         def listen() -> socket.socket:
-            return socket.create_server(("0.0.0.0", port))
+            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
 
         server = self._keep(self.inside(listen))
 
@@ -105,7 +110,7 @@ class Host:
                 while True:
                     connection, peer = server.accept()
                     with connection, suppress(OSError):
-                        connection.sendall(f"{self.name} {peer[0]}".encode())
+                        connection.sendall(f"{self.name} {peer[0].removeprefix('::ffff:')}".encode())
 
         threading.Thread(target=answer, daemon=True).start()
 

@@ -109,5 +109,5 @@ def test_a_vlan_id_is_the_lowest_free_one(cloud: Cloud) -> None:
 
 
 def test_a_mac_address_is_a_local_unicast_one() -> None:
-    made = {addresses.new_mac() for _ in range(100)}
-    assert len(made) == 100 and all(re.fullmatch("02(:[0-9a-f]{2}){5}", mac) for mac in made)
+    made = {addresses.new_mac(0x12AB) for _ in range(100)}
+    assert len(made) == 100 and all(re.fullmatch("06:12:ab(:[0-9a-f]{2}){3}", mac) for mac in made)

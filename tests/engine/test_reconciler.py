@@ -41,7 +41,7 @@ def test_orphans_go_whatever_they_are(cloud: Cloud) -> None:
     running(cloud)
     drivers = cloud.drivers["us-east-1"]
     before = leftovers(cloud)
-    network = Network("vpc-00000000000000000", ("10.9.0.0/16",), None, (Subnet("subnet-0", "10.9.0.0/24", "10.9.0.1"),))
+    network = Network("vpc-00000000000000000", ("10.9.0.0/16",), None, (Subnet("subnet-0", "10.9.0.0/24"),))
     drivers.network.ensure_network(network)
     drivers.network.ensure_group(Group("sg-00000000000000000", network.id))
     port = Port(

@@ -23,7 +23,7 @@ from engine.drivers.base import (
 from engine.drivers.simulated import Simulated
 from tests.engine.drivers.images import write_guest
 
-NETWORK = Network("vpc-1", ("10.0.0.0/8",), 100, (Subnet("subnet-1", "10.0.0.0/8", "10.0.0.1"),))
+NETWORK = Network("vpc-1", ("10.0.0.0/8",), 100, (Subnet("subnet-1", "10.0.0.0/8"),))
 GROUP = Group("sg-1", "vpc-1")
 
 

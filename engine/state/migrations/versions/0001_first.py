@@ -1,4 +1,4 @@
-"""The tables of the first version."""
+"""First."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -48,6 +48,7 @@ def upgrade() -> None:
     op.create_table(
         "dhcp_options",
         sa.Column("is_default", sa.Boolean(), nullable=False),
+        sa.Column("options", sa.JSON(), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -57,6 +58,34 @@ def upgrade() -> None:
     with op.batch_alter_table("dhcp_options", schema=None) as batch_op:
         batch_op.create_index("ix_dhcp_options_owner", ["account", "region", "id"], unique=False)
 
+    op.create_table(
+        "egress_only_internet_gateway",
+        sa.Column("vpc_id", sa.String(length=40), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("egress_only_internet_gateway_pkey")),
+    )
+    with op.batch_alter_table("egress_only_internet_gateway", schema=None) as batch_op:
+        batch_op.create_index("ix_egress_only_internet_gateway_owner", ["account", "region", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_egress_only_internet_gateway_vpc_id"), ["vpc_id"], unique=False)
+
+    op.create_table(
+        "endpoint_service",
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("targets", sa.JSON(), nullable=False),
+        sa.Column("ports", sa.String(length=255), nullable=False),
+        sa.Column("private_dns_name", sa.String(length=255), nullable=False),
+        sa.Column("prefix_list_id", sa.String(length=40), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("endpoint_service_pkey")),
+        sa.UniqueConstraint("region", "name", name=op.f("endpoint_service_region_name_key")),
+    )
     op.create_table(
         "image",
         sa.Column("name", sa.String(length=255), nullable=False),
@@ -174,6 +203,63 @@ def upgrade() -> None:
         sa.UniqueConstraint("account", "region", "name", name=op.f("key_pair_account_region_name_key")),
     )
     op.create_table(
+        "nat_gateway",
+        sa.Column("vpc_id", sa.String(length=40), nullable=False),
+        sa.Column("subnet_id", sa.String(length=40), nullable=False),
+        sa.Column("connectivity", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("interface_id", sa.String(length=40), nullable=True),
+        sa.Column("last_addresses", sa.Text(), nullable=False),
+        sa.Column("failure_code", sa.String(length=64), nullable=False),
+        sa.Column("failure", sa.Text(), nullable=False),
+        sa.Column("ended", sa.String(length=24), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("nat_gateway_pkey")),
+        sa.UniqueConstraint("interface_id", name=op.f("nat_gateway_interface_id_key")),
+    )
+    with op.batch_alter_table("nat_gateway", schema=None) as batch_op:
+        batch_op.create_index("ix_nat_gateway_owner", ["account", "region", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_nat_gateway_subnet_id"), ["subnet_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_nat_gateway_vpc_id"), ["vpc_id"], unique=False)
+
+    op.create_table(
+        "network_insights_path",
+        sa.Column("source", sa.String(length=40), nullable=False),
+        sa.Column("destination", sa.String(length=40), nullable=False),
+        sa.Column("source_ip", sa.String(length=45), nullable=False),
+        sa.Column("destination_ip", sa.String(length=45), nullable=False),
+        sa.Column("protocol", sa.String(length=8), nullable=False),
+        sa.Column("destination_port", sa.Integer(), nullable=True),
+        sa.Column("filters", sa.Text(), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("network_insights_path_pkey")),
+    )
+    with op.batch_alter_table("network_insights_path", schema=None) as batch_op:
+        batch_op.create_index("ix_network_insights_path_owner", ["account", "region", "id"], unique=False)
+
+    op.create_table(
+        "prefix_list",
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("family", sa.String(length=4), nullable=False),
+        sa.Column("max_entries", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=24), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("prefix_list_pkey")),
+    )
+    with op.batch_alter_table("prefix_list", schema=None) as batch_op:
+        batch_op.create_index("ix_prefix_list_owner", ["account", "region", "id"], unique=False)
+
+    op.create_table(
         "region",
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("engine", sa.String(length=16), nullable=False),
@@ -268,6 +354,7 @@ def upgrade() -> None:
         sa.Column("dns_hostnames", sa.Boolean(), nullable=False),
         sa.Column("usage_metrics", sa.Boolean(), nullable=False),
         sa.Column("vlan", sa.Integer(), nullable=True),
+        sa.Column("vlan_is_mapped", sa.Boolean(), nullable=False),
         sa.Column("uplink_address", sa.String(length=45), nullable=True),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
@@ -278,7 +365,64 @@ def upgrade() -> None:
         sa.UniqueConstraint("vlan", name=op.f("vpc_vlan_key")),
     )
     with op.batch_alter_table("vpc", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_vpc_dhcp_options_id"), ["dhcp_options_id"], unique=False)
         batch_op.create_index("ix_vpc_owner", ["account", "region", "id"], unique=False)
+
+    op.create_table(
+        "vpc_flow_log",
+        sa.Column("resource_id", sa.String(length=40), nullable=False),
+        sa.Column("traffic_type", sa.String(length=8), nullable=False),
+        sa.Column("destination_type", sa.String(length=24), nullable=False),
+        sa.Column("destination", sa.String(length=255), nullable=False),
+        sa.Column("log_group", sa.String(length=255), nullable=False),
+        sa.Column("role_arn", sa.String(length=255), nullable=False),
+        sa.Column("line_format", sa.Text(), nullable=False),
+        sa.Column("interval", sa.Integer(), nullable=False),
+        sa.Column("file_format", sa.String(length=16), nullable=False),
+        sa.Column("hive_partitions", sa.Boolean(), nullable=False),
+        sa.Column("hourly_partitions", sa.Boolean(), nullable=False),
+        sa.Column("delivered", sa.String(length=24), nullable=False),
+        sa.Column("error", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("vpc_flow_log_pkey")),
+    )
+    with op.batch_alter_table("vpc_flow_log", schema=None) as batch_op:
+        batch_op.create_index("ix_vpc_flow_log_owner", ["account", "region", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_vpc_flow_log_resource_id"), ["resource_id"], unique=False)
+
+    op.create_table(
+        "vpc_peering_connection",
+        sa.Column("requester_vpc_id", sa.String(length=40), nullable=False),
+        sa.Column("requester_cidrs", sa.JSON(), nullable=False),
+        sa.Column("requester_dns", sa.Boolean(), nullable=False),
+        sa.Column("accepter_account", sa.String(length=12), nullable=False),
+        sa.Column("accepter_vpc_id", sa.String(length=40), nullable=False),
+        sa.Column("accepter_cidrs", sa.JSON(), nullable=False),
+        sa.Column("accepter_dns", sa.Boolean(), nullable=False),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("expires", sa.String(length=24), nullable=False),
+        sa.Column("ended", sa.String(length=24), nullable=True),
+        sa.Column("link", sa.Integer(), nullable=True),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("vpc_peering_connection_pkey")),
+        sa.UniqueConstraint("link", name=op.f("vpc_peering_connection_link_key")),
+    )
+    with op.batch_alter_table("vpc_peering_connection", schema=None) as batch_op:
+        batch_op.create_index("ix_peering_accepter", ["accepter_account", "region", "id"], unique=False)
+        batch_op.create_index("ix_peering_owner", ["account", "region", "id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_vpc_peering_connection_accepter_vpc_id"), ["accepter_vpc_id"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_vpc_peering_connection_requester_vpc_id"), ["requester_vpc_id"], unique=False
+        )
 
     op.create_table(
         "access_key",
@@ -351,6 +495,45 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_network_acl_vpc_id"), ["vpc_id"], unique=False)
 
     op.create_table(
+        "network_insights_analysis",
+        sa.Column("path_id", sa.String(length=40), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.String(length=255), nullable=False),
+        sa.Column("found", sa.Boolean(), nullable=True),
+        sa.Column("report", sa.Text(), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["path_id"], ["network_insights_path.id"], name=op.f("network_insights_analysis_path_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("network_insights_analysis_pkey")),
+    )
+    with op.batch_alter_table("network_insights_analysis", schema=None) as batch_op:
+        batch_op.create_index("ix_network_insights_analysis_owner", ["account", "region", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_network_insights_analysis_path_id"), ["path_id"], unique=False)
+
+    op.create_table(
+        "prefix_list_entry",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("prefix_list_id", sa.String(length=40), nullable=False),
+        sa.Column("cidr", sa.String(length=43), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("added", sa.Integer(), nullable=False),
+        sa.Column("removed", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["prefix_list_id"], ["prefix_list.id"], name=op.f("prefix_list_entry_prefix_list_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("prefix_list_entry_pkey")),
+        sa.UniqueConstraint(
+            "prefix_list_id", "cidr", "added", name=op.f("prefix_list_entry_prefix_list_id_cidr_added_key")
+        ),
+    )
+    with op.batch_alter_table("prefix_list_entry", schema=None) as batch_op:
+        batch_op.create_index("ix_prefix_list_entry_versions", ["prefix_list_id", "added", "removed"], unique=False)
+
+    op.create_table(
         "route_table",
         sa.Column("vpc_id", sa.String(length=40), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -386,6 +569,7 @@ def upgrade() -> None:
         sa.Column("vpc_id", sa.String(length=40), nullable=False),
         sa.Column("zone", sa.String(length=32), nullable=False),
         sa.Column("cidr", sa.String(length=43), nullable=False),
+        sa.Column("mac_tag", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("default_for_az", sa.Boolean(), nullable=False),
         sa.Column("map_public_ip", sa.Boolean(), nullable=False),
@@ -393,6 +577,7 @@ def upgrade() -> None:
         sa.Column("hostname_type", sa.String(length=16), nullable=False),
         sa.Column("dns_a_record", sa.Boolean(), nullable=False),
         sa.Column("dns_aaaa_record", sa.Boolean(), nullable=False),
+        sa.Column("assign_ipv6", sa.Boolean(), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -400,6 +585,7 @@ def upgrade() -> None:
         sa.CheckConstraint("available_addresses >= 0", name=op.f("subnet_available_addresses_check")),
         sa.ForeignKeyConstraint(["vpc_id"], ["vpc.id"], name=op.f("subnet_vpc_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("subnet_pkey")),
+        sa.UniqueConstraint("vpc_id", "mac_tag", name=op.f("subnet_vpc_id_mac_tag_key")),
     )
     with op.batch_alter_table("subnet", schema=None) as batch_op:
         batch_op.create_index("ix_subnet_owner", ["account", "region", "id"], unique=False)
@@ -432,6 +618,28 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_vpc_cidr_block_vpc_id"), ["vpc_id"], unique=False)
 
     op.create_table(
+        "vpc_endpoint",
+        sa.Column("vpc_id", sa.String(length=40), nullable=False),
+        sa.Column("service_id", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=24), nullable=False),
+        sa.Column("policy", sa.Text(), nullable=False),
+        sa.Column("private_dns", sa.Boolean(), nullable=False),
+        sa.Column("dns_record_ip_type", sa.String(length=24), nullable=False),
+        sa.Column("ended", sa.String(length=24), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.ForeignKeyConstraint(["service_id"], ["endpoint_service.id"], name=op.f("vpc_endpoint_service_id_fkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("vpc_endpoint_pkey")),
+    )
+    with op.batch_alter_table("vpc_endpoint", schema=None) as batch_op:
+        batch_op.create_index("ix_vpc_endpoint_owner", ["account", "region", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_vpc_endpoint_service_id"), ["service_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_vpc_endpoint_vpc_id"), ["vpc_id"], unique=False)
+
+    op.create_table(
         "zone",
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -441,6 +649,30 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("zone", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_zone_region"), ["region"], unique=False)
+
+    op.create_table(
+        "interface_prefix",
+        sa.Column("subnet_id", sa.String(length=40), nullable=False),
+        sa.Column("cidr", sa.String(length=43), nullable=False),
+        sa.Column("interface_id", sa.String(length=40), nullable=False),
+        sa.ForeignKeyConstraint(["subnet_id"], ["subnet.id"], name=op.f("interface_prefix_subnet_id_fkey")),
+        sa.PrimaryKeyConstraint("subnet_id", "cidr", name=op.f("interface_prefix_pkey")),
+    )
+    with op.batch_alter_table("interface_prefix", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_interface_prefix_interface_id"), ["interface_id"], unique=False)
+
+    op.create_table(
+        "ipv6_address",
+        sa.Column("subnet_id", sa.String(length=40), nullable=False),
+        sa.Column("address", sa.String(length=45), nullable=False),
+        sa.Column("interface_id", sa.String(length=40), nullable=False),
+        sa.Column("is_primary", sa.Boolean(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["subnet_id"], ["subnet.id"], name=op.f("ipv6_address_subnet_id_fkey")),
+        sa.PrimaryKeyConstraint("subnet_id", "address", name=op.f("ipv6_address_pkey")),
+    )
+    with op.batch_alter_table("ipv6_address", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_ipv6_address_interface_id"), ["interface_id"], unique=False)
 
     op.create_table(
         "network_acl_association",
@@ -462,6 +694,10 @@ def upgrade() -> None:
         sa.Column("protocol", sa.String(length=8), nullable=False),
         sa.Column("action", sa.String(length=8), nullable=False),
         sa.Column("cidr", sa.String(length=43), nullable=False),
+        sa.Column("from_port", sa.Integer(), nullable=True),
+        sa.Column("to_port", sa.Integer(), nullable=True),
+        sa.Column("icmp_type", sa.Integer(), nullable=True),
+        sa.Column("icmp_code", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["acl_id"], ["network_acl.id"], name=op.f("network_acl_entry_acl_id_fkey")),
         sa.PrimaryKeyConstraint("acl_id", "egress", "number", name=op.f("network_acl_entry_pkey")),
     )
@@ -475,6 +711,8 @@ def upgrade() -> None:
         sa.Column("description", sa.String(length=255), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("source_dest_check", sa.Boolean(), nullable=False),
+        sa.Column("kind", sa.String(length=24), nullable=False),
+        sa.Column("managed_by", sa.String(length=40), nullable=False),
         sa.Column("auto_public", sa.Boolean(), nullable=False),
         sa.Column("attachment_id", sa.String(length=40), nullable=True),
         sa.Column("instance_id", sa.String(length=40), nullable=True),
@@ -482,6 +720,7 @@ def upgrade() -> None:
         sa.Column("attachment_status", sa.String(length=16), nullable=True),
         sa.Column("attach_time", sa.String(length=24), nullable=True),
         sa.Column("delete_on_termination", sa.Boolean(), nullable=False),
+        sa.Column("detached", sa.String(length=24), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -493,6 +732,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("network_interface", schema=None) as batch_op:
         batch_op.create_index("ix_network_interface_instance", ["instance_id", "device_index"], unique=False)
+        batch_op.create_index(batch_op.f("ix_network_interface_managed_by"), ["managed_by"], unique=False)
         batch_op.create_index("ix_network_interface_owner", ["account", "region", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_network_interface_private_ip"), ["private_ip"], unique=False)
         batch_op.create_index(batch_op.f("ix_network_interface_subnet_id"), ["subnet_id"], unique=False)
@@ -517,22 +757,29 @@ def upgrade() -> None:
         sa.Column("route_table_id", sa.String(length=40), nullable=False),
         sa.Column("destination", sa.String(length=64), nullable=False),
         sa.Column("target", sa.String(length=40), nullable=False),
+        sa.Column("interface_id", sa.String(length=40), nullable=True),
         sa.Column("origin", sa.String(length=32), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.ForeignKeyConstraint(["route_table_id"], ["route_table.id"], name=op.f("route_route_table_id_fkey")),
         sa.PrimaryKeyConstraint("route_table_id", "destination", name=op.f("route_pkey")),
     )
+    with op.batch_alter_table("route", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_route_interface_id"), ["interface_id"], unique=False)
+
     op.create_table(
         "route_table_association",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("route_table_id", sa.String(length=40), nullable=False),
         sa.Column("vpc_id", sa.String(length=40), nullable=False),
         sa.Column("subnet_id", sa.String(length=40), nullable=False),
+        sa.Column("gateway_id", sa.String(length=40), nullable=False),
         sa.ForeignKeyConstraint(
             ["route_table_id"], ["route_table.id"], name=op.f("route_table_association_route_table_id_fkey")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("route_table_association_pkey")),
-        sa.UniqueConstraint("vpc_id", "subnet_id", name=op.f("route_table_association_vpc_id_subnet_id_key")),
+        sa.UniqueConstraint(
+            "vpc_id", "subnet_id", "gateway_id", name=op.f("route_table_association_vpc_id_subnet_id_gateway_id_key")
+        ),
     )
     with op.batch_alter_table("route_table_association", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_route_table_association_route_table_id"), ["route_table_id"], unique=False)
@@ -565,6 +812,33 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_security_group_rule_peer_group_id"), ["peer_group_id"], unique=False)
 
     op.create_table(
+        "subnet_cidr_block",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("subnet_id", sa.String(length=40), nullable=False),
+        sa.Column("cidr", sa.String(length=43), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.ForeignKeyConstraint(["subnet_id"], ["subnet.id"], name=op.f("subnet_cidr_block_subnet_id_fkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("subnet_cidr_block_pkey")),
+        sa.UniqueConstraint("subnet_id", name=op.f("subnet_cidr_block_subnet_id_key")),
+    )
+    op.create_table(
+        "subnet_cidr_reservation",
+        sa.Column("subnet_id", sa.String(length=40), nullable=False),
+        sa.Column("cidr", sa.String(length=43), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.ForeignKeyConstraint(["subnet_id"], ["subnet.id"], name=op.f("subnet_cidr_reservation_subnet_id_fkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("subnet_cidr_reservation_pkey")),
+    )
+    with op.batch_alter_table("subnet_cidr_reservation", schema=None) as batch_op:
+        batch_op.create_index("ix_subnet_cidr_reservation_owner", ["account", "region", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_subnet_cidr_reservation_subnet_id"), ["subnet_id"], unique=False)
+
+    op.create_table(
         "interface_group",
         sa.Column("interface_id", sa.String(length=40), nullable=False),
         sa.Column("group_id", sa.String(length=40), nullable=False),
@@ -578,3 +852,23 @@ def upgrade() -> None:
     with op.batch_alter_table("interface_group", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_interface_group_group_id"), ["group_id"], unique=False)
         batch_op.create_index("ix_interface_group_order", ["interface_id", "position", "group_id"], unique=False)
+
+    op.create_table(
+        "network_interface_permission",
+        sa.Column("interface_id", sa.String(length=40), nullable=False),
+        sa.Column("grantee", sa.String(length=12), nullable=False),
+        sa.Column("permission", sa.String(length=24), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["interface_id"], ["network_interface.id"], name=op.f("network_interface_permission_interface_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("network_interface_permission_pkey")),
+    )
+    with op.batch_alter_table("network_interface_permission", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_network_interface_permission_interface_id"), ["interface_id"], unique=False
+        )
+        batch_op.create_index("ix_network_interface_permission_owner", ["account", "region", "id"], unique=False)
