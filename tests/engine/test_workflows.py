@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from engine import desired, tasks
 from engine.drivers.base import DriverError, Port
@@ -155,6 +156,37 @@ def remove_port(cloud: Cloud) -> str:
     return id
 
 
+def lose_everything(cloud: Cloud) -> None:
+    """As when the network's own database is lost."""
+    driver = network(cloud)
+    for listed, remove in (
+        (driver.list_ports, driver.remove_port),
+        (driver.list_groups, driver.remove_group),
+        (driver.list_networks, driver.remove_network),
+    ):
+        for id in listed():
+            remove(id)
+
+
+def lose_network(cloud: Cloud) -> str:
+    """The same one each time: what is brought back must not grow from one try to the next."""
+    found = cloud.look(lambda db: db.scalars(select(Instance.id)).first())
+    id = found or running(cloud)
+    lose_everything(cloud)
+    return cloud.look(lambda db: db.get_one(Instance, id).vpc_id)
+
+
+def is_back(cloud: Cloud, vpc: str) -> bool:
+    cards = cloud.look(lambda db: {id for each in running_in(cloud, vpc) for (id, *_) in desired.cards(db, each)})
+    return vpc in network(cloud).list_networks() and network(cloud).list_ports() == cards
+
+
+def running_in(cloud: Cloud, vpc: str) -> list[str]:
+    chosen = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "instance-state-name", "Values": ["running"]}]
+    found = cloud.ec2.describe_instances(Filters=chosen)["Reservations"]
+    return [i["InstanceId"] for r in found for i in r["Instances"]]
+
+
 SCENARIOS = {
     "boot_instance": Scenario(lambda cloud: launch(cloud)[0], is_running),
     "start_instance": Scenario(calling("start_instances", stopped), is_running),
@@ -172,6 +204,7 @@ SCENARIOS = {
         change_group, lambda cloud, id: 22 in [rule.from_port for rule in network(cloud)._groups[id].rules]
     ),
     "sync_port": Scenario(change_port, lambda cloud, id: network(cloud)._ports[id].forwarding is True),
+    "restore_network": Scenario(beginning("restore_network", lose_network), is_back),
     "remove_network": Scenario(remove_network, lambda cloud, id: id not in network(cloud).list_networks()),
     "remove_group": Scenario(remove_group, lambda cloud, id: id not in network(cloud).list_groups()),
     "remove_port": Scenario(remove_port, lambda cloud, id: id not in network(cloud).list_ports()),
