@@ -15,6 +15,7 @@ class Ec2Error(Exception):
 _NOT_FOUND = {
     "Address": ("InvalidAllocationID.NotFound", "The allocation ID '{}' does not exist"),
     "DhcpOptions": ("InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{}' does not exist"),
+    "Endpoint": ("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '{}' does not exist"),
     "Image": ("InvalidAMIID.NotFound", "The image id '[{}]' does not exist"),
     "Instance": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
     "InternetGateway": ("InvalidInternetGatewayID.NotFound", "The internetGateway ID '{}' does not exist"),
