@@ -4,8 +4,8 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from engine import desired
 from engine.endpoints import interfaces_of
+from engine.plugging import plug
 from engine.state import Endpoint
 from engine.tasks import Job, Step, Wait, in_database
 
@@ -15,14 +15,7 @@ def _cards(db: Session, endpoint_id: str) -> list[str]:
 
 
 def plug_ports(job: Job) -> None:
-    network = job.drivers.network
-    vpc = job.look(lambda db: db.get_one(Endpoint, job.resource_id).vpc_id)
-    job.converge(partial(desired.network, settings=job.engine.settings, vpc_id=vpc), network.ensure_network)
-    for id in job.look(partial(_cards, endpoint_id=job.resource_id)):
-        port = job.look(partial(desired.port, interface_id=id))
-        for group in port.groups if port else ():
-            job.converge(partial(desired.group, group_id=group), network.ensure_group)
-        job.converge(partial(desired.port, interface_id=id), network.ensure_port)
+    plug(job, partial(_cards, endpoint_id=job.resource_id))
 
 
 def wait_until_up(job: Job) -> Wait | None:
