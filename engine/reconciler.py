@@ -47,8 +47,8 @@ _PROMISES = {
 _STARTING = ("boot_instance", "start_instance")
 _PLUGS = {"attaching": "attach_interface", "detaching": "detach_interface", "detached": "detach_interface"}
 """The workflow that ends each status of an attachment that does not last, where its task was lost."""
-_LOOKED_INTO = 50
-"""Machines of a host whose devices are compared in one round: each takes about 3 ms, and all have their turn."""
+_LOOKED_INTO = 100
+"""Machines of a host whose devices are compared in one round: each takes about 2 ms. All have their turn."""
 
 
 def reconcile(engine: Engine) -> None:

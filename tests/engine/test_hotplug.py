@@ -49,7 +49,7 @@ def ended_right(cloud: Cloud, beginning: str, id: str) -> bool:
 
 
 @EITHER
-@pytest.mark.parametrize("of_instance", [0, 1, 3])
+@pytest.mark.parametrize("of_instance", [0, 3])
 @pytest.mark.parametrize("action", ["stop_instances", "reboot_instances", "terminate_instances"])
 def test_an_instance_may_move_at_any_step(cloud: Cloud, beginning: str, of_instance: int, action: str) -> None:
     for count in range(4):
