@@ -19,26 +19,32 @@ Interfaces = Callable[[Session], Sequence[str]]
 
 @dataclass(frozen=True)
 class _Plugs:
-    """What of the network some interfaces need, in the order in which it is made."""
+    """What of the network some interfaces need, in the order in which it is made, and the ports that must not be."""
 
     networks: tuple[Network | None, ...]
     groups: tuple[Group | None, ...]
     ports: tuple[Port, ...]
+    absent: tuple[str, ...]
 
 
 def _plugs(db: Session, settings: Settings, interfaces: Interfaces) -> _Plugs:
-    ports = tuple(port for id in interfaces(db) if (port := desired.port(db, id)))
+    wanted = {id: desired.port(db, id) for id in interfaces(db)}
+    ports = tuple(filter(None, wanted.values()))
     networks = dict.fromkeys(port.network_id for port in ports)
     groups = dict.fromkeys(group for port in ports for group in port.groups)
     return _Plugs(
         tuple(desired.network(db, settings, id) for id in networks),
         tuple(desired.group(db, id) for id in groups),
         ports,
+        tuple(id for id, port in wanted.items() if port is None),
     )
 
 
 def plug(job: Job, interfaces: Interfaces) -> None:
-    """Make so what these interfaces need, as far as they should be on the network; what is so costs a comparison."""
+    """Have these interfaces on the network, with what they need, or off it, as each should be.
+
+    What is so already costs a comparison.
+    """
     driver = job.drivers.network
 
     def ensure(plugs: _Plugs) -> None:
@@ -48,6 +54,8 @@ def plug(job: Job, interfaces: Interfaces) -> None:
             driver.ensure_group(group)
         for port in plugs.ports:
             driver.ensure_port(port)
+        for id in plugs.absent:
+            driver.remove_port(id)
 
     job.converge(partial(_plugs, settings=job.engine.settings, interfaces=interfaces), ensure)
 

@@ -4,16 +4,18 @@ Every list of a driver is taken before the database is read: a row exists before
 and has no row is an orphan for good. Resources with a task under way are left to it.
 """
 
-from collections.abc import Mapping
+import random
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Select, delete, or_, select
+from sqlalchemy import Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
 from engine import desired, tasks
-from engine.drivers.base import Compute, Drivers
+from engine.drivers.base import Compute, DriverError, Drivers
+from engine.machines import sync_devices
 from engine.state import (
     ConsoleOutput,
     Host,
@@ -26,6 +28,7 @@ from engine.state import (
     Tag,
     Task,
     Volume,
+    VolumeAttachment,
     Vpc,
     timestamp,
 )
@@ -44,6 +47,10 @@ _PROMISES = {
 }
 """The workflow that keeps what a transient state promises, where its task was lost."""
 _STARTING = ("boot_instance", "start_instance")
+_PLUGS = {"attaching": "attach_interface", "detaching": "detach_interface", "detached": "detach_interface"}
+"""The workflow that ends each status of an attachment that does not last, where its task was lost."""
+_LOOKED_INTO = 100
+"""Machines of a host whose devices are compared in one round: each takes about 2 ms. All have their turn."""
 
 
 def reconcile(engine: Engine) -> None:
@@ -52,6 +59,7 @@ def reconcile(engine: Engine) -> None:
     hosts: set[str] = set()
     for region, drivers in engine.drivers.items():
         _restore_lost_tasks(engine, region)
+        _restore_lost_plugs(engine, region)
         for name in drivers.computes.keys() - hosts:
             hosts.add(name)
             _reconcile_host(engine, name, drivers.computes[name], seen)
@@ -71,6 +79,33 @@ def _restore_lost_tasks(engine: Engine, region: str) -> None:
         for instance in db.scalars(_without_task(region)):
             log.warning("a task was lost", instance=instance.id, state=instance.state)
             tasks.start(db, instance.id, _PROMISES[instance.state], region)
+
+
+def _restore_lost_plugs(engine: Engine, region: str) -> None:
+    with engine.database.read() as db:
+        lost = db.scalar(_plugs_without_task(region).limit(1))
+    if lost is None:
+        return
+    with engine.database.write() as db:
+        for interface in db.scalars(_plugs_without_task(region)):
+            status = str(interface.attachment_status)
+            log.warning("a task was lost", interface=interface.id, state=status)
+            tasks.start(db, interface.id, _PLUGS[status], region)
+
+
+def _plugs_without_task(region: str) -> Select[tuple[NetworkInterface]]:
+    """Select interfaces whose attachment is left half-way; those of an instance under way are left to its own task."""
+    busy = select(Task.resource_id)
+    moving = select(Instance.id).where(Instance.region == region, Instance.state.in_(list(_PROMISES)))
+    return select(NetworkInterface).where(
+        NetworkInterface.region == region,
+        NetworkInterface.attachment_status.in_(list(_PLUGS)),
+        NetworkInterface.id.not_in(busy),
+        or_(
+            NetworkInterface.instance_id.is_(None),
+            NetworkInterface.instance_id.not_in(busy) & NetworkInterface.instance_id.not_in(moving),
+        ),
+    )
 
 
 def _without_task(region: str) -> Select[tuple[Instance]]:
@@ -93,9 +128,29 @@ def _reconcile_host(engine: Engine, name: str, compute: Compute, seen: set[int])
     if restarted:
         _start_again(engine, name, boot_id, present)
         return
-    for instance_id in ids:
-        if present.get(instance_id) != "running":
-            check_machine(engine, instance_id)
+    running = {id for id in ids if present.get(id) == "running"}
+    for instance_id in ids - running:
+        check_machine(engine, instance_id)
+    _check_devices(engine, random.sample(sorted(running), min(len(running), _LOOKED_INTO)))
+
+
+def _check_devices(engine: Engine, ids: Collection[str]) -> None:
+    """Have machines take the disks and cards that they should have, where no task is at it."""
+    with engine.database.read() as db:
+        busy = select(Task.resource_id)
+        idle = db.scalars(
+            select(Instance.id).where(
+                Instance.id.in_(ids),
+                Instance.id.not_in(busy),
+                ~exists().where(NetworkInterface.instance_id == Instance.id, NetworkInterface.id.in_(busy)),
+                ~exists().where(VolumeAttachment.instance_id == Instance.id, VolumeAttachment.volume_id.in_(busy)),
+            )
+        ).all()
+    for id in idle:
+        try:
+            sync_devices(engine, id)
+        except DriverError as error:
+            log.warning("cannot repair the devices of a machine now", instance=id, error=repr(error))
 
 
 def _start_again(engine: Engine, name: str, boot_id: str, present: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -100,9 +101,14 @@ def in_database(step: Step) -> Step:
 
 
 def start(db: Session, resource_id: str, workflow: str, region: str, new: bool = False) -> None:
-    """Begin a workflow for a resource, replacing the one under way; a ``new`` resource can have none."""
-    first = steps(workflow)[0].__name__
+    """Begin a workflow for a resource, replacing the one under way; a ``new`` resource can have none.
+
+    Where the one under way is among the workflow's PART_OF, it does this too, and begins anew.
+    """
     task = None if new else db.get(Task, resource_id, with_for_update=True)
+    if task is not None and task.workflow in getattr(_module(workflow), "PART_OF", ()):
+        workflow = task.workflow
+    first = steps(workflow)[0].__name__
     if task is None:
         due = time.time()
         put(db, Task, resource_id=resource_id, region=region, workflow=workflow, step=first, run_at=due, since=due)
@@ -114,7 +120,11 @@ def start(db: Session, resource_id: str, workflow: str, region: str, new: bool =
 
 
 def steps(workflow: str) -> list[Step]:
-    return cast(list[Step], importlib.import_module(f"engine.workflows.{workflow}").STEPS)
+    return cast(list[Step], _module(workflow).STEPS)
+
+
+def _module(workflow: str) -> ModuleType:
+    return importlib.import_module(f"engine.workflows.{workflow}")
 
 
 class _Superseded(Exception):
@@ -271,7 +281,7 @@ def _release(database: Database, task: Task) -> None:
 
 def _postpone(database: Database, task: Task, error: Exception, now: float) -> None:
     """Try again later, a little later each time; or give up, by the workflow that says how."""
-    fallback = getattr(importlib.import_module(f"engine.workflows.{task.workflow}"), "GIVE_UP", None)
+    fallback = getattr(_module(task.workflow), "GIVE_UP", None)
     delay = min(0.5 * 2**task.attempts, 300) * random.uniform(0.8, 1.2)
     try:
         with database.write() as db:

@@ -118,7 +118,7 @@ def _check_private_ip(subnet: Subnet, text: str) -> None:
 @action
 def delete_network_interface(call: Call, *, network_interface_id: str) -> Result:
     interface = find(call, NetworkInterface, network_interface_id)
-    if interface.attachment_id:
+    if interface.status == "in-use":
         text = f"Network interface '{network_interface_id}' is currently in use."
         refuse("InvalidParameterValue", text)
     remove_interface(call.db, interface)
@@ -167,7 +167,7 @@ def _modify_attachment(interface: NetworkInterface, changes: Mapping[str, Any]) 
         raise missing("attachment.attachmentId")
     if "DeleteOnTermination" not in changes:
         raise missing("attachment.deleteOnTermination")
-    if id != interface.attachment_id:
+    if id != interface.attachment_id or interface.attachment_status == "detached":
         raise Ec2Error("InvalidAttachmentID.NotFound", f"The attachment ID '{id}' does not exist")
     interface.delete_on_termination = changes["DeleteOnTermination"]
 

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 from sqlalchemy import bindparam, literal, or_, select
 
 from engine.addresses import Exhausted, usable
-from engine.default_vpc import new_id
+from engine.attachments import new_attachment
 from engine.interfaces import Made, lend_public, make_interface
-from engine.state import NetworkInterface, SecurityGroup, Subnet, Vpc, Zone, now
+from engine.state import NetworkInterface, SecurityGroup, Subnet, Vpc, Zone
 from engine.state.prepared import Prepared
 from translators.errors import Ec2Error, combination, invalid, refuse, unsupported
 from translators.find import find
@@ -210,15 +210,7 @@ def _wanted(subnet: Any, address: str | None) -> str:
 
 def plug(call: Call, instance_id: str, card: Card) -> NetworkInterface | Made:
     """Attach a card to an instance that is being launched, and lend it a public address if it shall have one."""
-    attachment: dict[str, Any] = {
-        "instance_id": instance_id,
-        "attachment_id": new_id("eni-attach"),
-        "device_index": card.index,
-        "attach_time": now(),
-        "attachment_status": "attaching",
-        "delete_on_termination": card.delete,
-        "status": "in-use",
-    }
+    attachment = new_attachment(instance_id, card.index, "attaching", card.delete)
     if card.interface is not None:
         for name, value in attachment.items():
             setattr(card.interface, name, value)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
 from engine.state import (
     Address,
@@ -82,7 +82,7 @@ def _attachment(row: Any) -> dict[str, Any]:
         "DeleteOnTermination": row.delete_on_termination,
         "DeviceIndex": row.device_index,
         "NetworkCardIndex": 0,
-        "InstanceId": row.instance_id,
+        "InstanceId": row.instance_id or row.detached_from,
         "InstanceOwnerId": row.account,
         "Status": row.attachment_status,
     }
@@ -105,6 +105,7 @@ INTERFACES = Listing(
         NetworkInterface.mac, NetworkInterface.private_ip, NetworkInterface.source_dest_check,
         NetworkInterface.attachment_id, NetworkInterface.attach_time, NetworkInterface.attachment_status,
         NetworkInterface.delete_on_termination, NetworkInterface.device_index, NetworkInterface.instance_id,
+        NetworkInterface.detached_from,
         select(Zone.zone_id).where(_zone).scalar_subquery().label("zone_id"),
         select(Vpc.dns_hostnames).where(_vpc).scalar_subquery().label("dns_hostnames"),
         _groups.label("groups"), _addresses.label("addresses"),
@@ -126,7 +127,7 @@ INTERFACES = Listing(
         "attachment.attachment-id": NetworkInterface.attachment_id,
         "attachment.delete-on-termination": _delete_on_termination,
         "attachment.device-index": NetworkInterface.device_index,
-        "attachment.instance-id": NetworkInterface.instance_id,
+        "attachment.instance-id": func.coalesce(NetworkInterface.instance_id, NetworkInterface.detached_from),
         "attachment.instance-owner-id": case((_attached, NetworkInterface.account)),
         "attachment.status": NetworkInterface.attachment_status,
         "availability-zone": NetworkInterface.zone,

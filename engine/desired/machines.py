@@ -20,21 +20,22 @@ def interfaces(db: Session, instance_id: str) -> list[NetworkInterface]:
 
 _CARDS = Prepared(
     select(NetworkInterface.id, NetworkInterface.mac, NetworkInterface.vpc_id)
-    .where(NetworkInterface.instance_id == bindparam("id"))
+    .where(NetworkInterface.instance_id == bindparam("id"), NetworkInterface.attachment_status != "detaching")
     .order_by(NetworkInterface.device_index)
 )
 
 
 def cards(db: Session, instance_id: str) -> list[Any]:
-    """Return id, mac and vpc_id of each of an instance's interfaces, the primary one first."""
+    """Return id, mac and vpc_id of each interface that an instance is to keep, the primary one first."""
     return _CARDS.rows(db, id=instance_id)
 
 
 _PLACE = Prepared(
     select(
-        Instance.id, Instance.zone, Instance.host, Instance.instance_type, Instance.vcpus, Instance.memory_mib
+        Instance.id, Instance.region, Instance.zone, Instance.host, Instance.instance_type, Instance.vcpus,
+        Instance.memory_mib,
     ).where(Instance.id == bindparam("id"))
-)
+)  # fmt: skip
 
 
 def place(db: Session, instance_id: str) -> Any:
@@ -45,7 +46,7 @@ def place(db: Session, instance_id: str) -> Any:
 _DISKS = Prepared(
     select(
         Volume.id, Volume.size, Volume.snapshot_id, VolumeAttachment.guest_device,
-        VolumeAttachment.delete_on_termination,
+        VolumeAttachment.delete_on_termination, VolumeAttachment.state,
     )
     .join(VolumeAttachment, VolumeAttachment.volume_id == Volume.id)
     .where(VolumeAttachment.instance_id == bindparam("id"))
@@ -54,7 +55,7 @@ _DISKS = Prepared(
 
 
 def disks(db: Session, instance_id: str) -> list[tuple[base.Disk, Any]]:
-    """Return an instance's disks, the boot disk first, with their guest_device and delete_on_termination."""
+    """Return an instance's disks, the boot disk first, with their guest_device, delete_on_termination and state."""
     rows = _DISKS.rows(db, id=instance_id)
     return [(base.Disk(row.id, row.size, row.snapshot_id or None), row) for row in rows]
 

@@ -2,7 +2,7 @@
 
 import json
 
-from sqlalchemy import bindparam, literal, or_, select
+from sqlalchemy import bindparam, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from engine.drivers import base
@@ -53,6 +53,7 @@ _PORT = Prepared(
     .where(
         NetworkInterface.id == bindparam("id"),
         or_(Instance.state.in_([literal(state) for state in PLUGGED]), NetworkInterface.kind == "vpc_endpoint"),
+        func.coalesce(NetworkInterface.attachment_status, "") != "detaching",
     )
 )
 

@@ -134,6 +134,16 @@ class Compute(Protocol):
         """Define the machine if need be and start it if it is not running. A stopped one takes the new definition."""
         ...
 
+    def ensure_devices(self, machine: Machine) -> bool:
+        """Make a running machine's disks and cards those of ``machine``; return whether they are so now.
+
+        What is missing is plugged in; for what is not named the guest is asked to let go of it, in which it may take
+        its time or refuse: ask again. Disks are told by serial, cards by MAC. True for a stopped machine, which takes
+        the definition at its next start. Raise DriverError when there is no such machine, Refused when the boot disk
+        or the first card is not named: these stay.
+        """
+        ...
+
     def stop_machine(self, id: str, force: bool = False) -> None:
         """Ask the guest to power down (ACPI), or with ``force`` cut its power at once. Does not wait."""
         ...

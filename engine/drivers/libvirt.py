@@ -13,6 +13,7 @@ from typing import Any
 import libvirt
 
 from engine.drivers.base import Capacity, DriverError, Machine, MachineState, Refused
+from engine.drivers.libvirt_devices import HotPlug
 from engine.drivers.libvirt_xml import NAMESPACE, Accelerator, Datapath, HostWays, domain_xml, owner_of
 
 CONSOLE_BYTES = 64 * 1024
@@ -62,6 +63,7 @@ class Libvirt:
         self._uri = uri
         self._owner = owner
         self._ways = HostWays(accelerator, datapath, _takes_direct_io)
+        self._hot_plug = HotPlug(self._ways)
         self._consoles = console_directory.absolute()
         self._consoles.mkdir(parents=True, exist_ok=True, mode=0o711)
         self._opening = threading.Lock()
@@ -76,13 +78,29 @@ class Libvirt:
             if domain is not None and domain.isActive():
                 _resume(domain)
                 return
-            definition = domain_xml(machine, self._ways, str(self._console(machine.id)), self._owner)
-            domain = self._connection().defineXML(definition)
+            domain = self._define(machine)
             with _errors(f"cannot start {machine.id}", unless=ALREADY):
                 domain.create()
                 return
             if not domain.isActive():
                 raise DriverError(f"cannot start {machine.id}: another operation on it is under way")
+
+    def ensure_devices(self, machine: Machine) -> bool:
+        """Raise Refused for a definition that is wrong, or that lacks the boot disk or the first card.
+
+        A guest is asked again every few seconds to let go of what it still has. The stored definition follows, though
+        the next start would write it anew.
+        """
+        with _errors(f"cannot change the devices of {machine.id}"):
+            domain = self._find(machine.id)
+            if domain is None:
+                raise DriverError(f"there is no machine {machine.id}")
+            if not domain.isActive():
+                return True
+            complete, changed = self._hot_plug.ensure(domain, machine)
+            if changed:
+                self._define(machine)
+        return complete
 
     def stop_machine(self, id: str, force: bool = False) -> None:
         with _errors(f"cannot stop {id}", unless=GONE | ALREADY):
@@ -125,6 +143,7 @@ class Libvirt:
                 with _errors(f"cannot stop {id}", unless=GONE | ALREADY):
                     domain.destroy()
                 domain.undefineFlags(FORGET_ALL)
+        self._hot_plug.forget(id)
         console = self._console(id)
         try:
             for path in (console, *console.parent.glob(f"{console.name}.*")):
@@ -210,6 +229,7 @@ class Libvirt:
         connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_MISSES)
         connection.registerCloseCallback(self._on_loss, None)
         connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None)
+        self._hot_plug.listen(connection)
 
     def _on_loss(self, *details: object) -> None:
         if self._watchers:
@@ -247,6 +267,10 @@ class Libvirt:
                 log.exception("watcher failed for machine %s", id)
 
     # -- one domain ----------------------------------------------------------
+
+    def _define(self, machine: Machine) -> Any:
+        definition = domain_xml(machine, self._ways, str(self._console(machine.id)), self._owner)
+        return self._connection().defineXML(definition)
 
     def _find(self, id: str) -> Any:
         """Return our domain of that name, or None; a domain that is not ours counts as absent."""

@@ -72,6 +72,18 @@ def domain_xml(machine: Machine, ways: HostWays, console_log: str, owner: str = 
     return text
 
 
+def disk_xml(disk: AttachedDisk, ways: HostWays) -> str:
+    """Return the definition of one disk, as it is plugged into a running domain."""
+    text: str = etree.tostring(_disk(disk, ways), encoding="unicode")
+    return text
+
+
+def card_xml(nic: Nic, ways: HostWays) -> str:
+    """Return the definition of one card, as it is plugged into a running domain."""
+    text: str = etree.tostring(_card(nic, ways.datapath), encoding="unicode")
+    return text
+
+
 def _uuid(machine: Machine) -> str:
     try:
         return str(UUID(machine.uuid))
@@ -152,6 +164,8 @@ def _card(nic: Nic, datapath: Datapath) -> Element:
         E.model(type="virtio"),
         E.mtu(size=str(nic.mtu)),
         E.rom(enabled="no"),
+        # A name of its own, which libvirt gives once in a domain: of two who plug the same card, one is refused.
+        E.alias(name=f"ua-{nic.mac.replace(':', '-')}"),
         type="bridge",
     )
     if datapath == "netdev":  # Open vSwitch's userspace datapath does not complete virtio's partial checksums

@@ -11,14 +11,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from engine.drivers.base import (
+    AttachedDisk,
     Capacity,
     DriverError,
     Drivers,
     Machine,
     MachineState,
+    Nic,
     Refused,
 )
 from engine.drivers.simulated_faults import Faults
@@ -134,6 +137,20 @@ class SimulatedCompute:
         if self._cloud.boot_seconds:
             self._bell.ring(machine.id, self._cloud.boot_seconds)
 
+    def ensure_devices(self, machine: Machine) -> bool:
+        """Raise Refused for an impossible definition, DriverError when a disk or port is missing or in use."""
+        with self._cloud.faults.change("ensure_devices"):
+            guest = self._guests.get(machine.id)
+            if guest is None:
+                raise DriverError(f"there is no machine {machine.id}")
+            if not guest.holds_devices:
+                return True
+            _check_definition(machine)
+            changed, complete = _with_devices_of(guest.machine, machine, machine.id in self._cloud.clinging)
+            self._cloud.claim_devices(changed, guest)
+            guest.machine = changed
+            return complete
+
     def stop_machine(self, id: str, force: bool = False) -> None:
         with self._cloud.faults.change("stop_machine"):
             guest = self._guests.get(id)
@@ -214,6 +231,24 @@ def _check_definition(machine: Machine) -> None:
             raise Refused(f"cannot run {machine.id}: {nic.mac} is not a MAC address")
 
 
+def _with_devices_of(old: Machine, new: Machine, clings: bool) -> tuple[Machine, bool]:
+    """Return a running machine with the devices of another, and whether it has no others: a guest may cling to them."""
+    disks, nics = {disk.serial for disk in new.disks}, {nic.mac for nic in new.nics}
+    if any(disk.boot and disk.serial not in disks for disk in old.disks) or any(
+        n.mac not in nics for n in old.nics[:1]
+    ):
+        raise Refused(f"cannot unplug the boot disk or the first card of {old.id}")
+    kept_disks = tuple(disk for disk in old.disks if clings or disk.serial in disks)
+    kept_nics = tuple(nic for nic in old.nics if clings or nic.mac in nics)
+    slots = {disk.device for disk in kept_disks}
+    changed = replace(
+        old,
+        disks=(*kept_disks, *(disk for disk in new.disks if disk.device not in slots)),
+        nics=(*kept_nics, *(nic for nic in new.nics if nic.mac not in {kept.mac for kept in kept_nics})),
+    )
+    return changed, {d.serial for d in changed.disks} == disks and {n.mac for n in changed.nics} == nics
+
+
 class Simulated:
     """A region of hosts, zones and a network. Set delays and faults at any time, also while it is in use.
 
@@ -238,6 +273,8 @@ class Simulated:
         self.stop_seconds = stop_seconds
         self.deaf: set[str] = set()
         """Machines whose guests ignore it when they are asked to restart."""
+        self.clinging: set[str] = set()
+        """Machines whose guests ignore it when they are asked to let go of a disk or a card."""
         self.faults = Faults()
         self.faults.crash_after = crash_after
         self._disk_holders: dict[str, _Guest] = {}
@@ -261,19 +298,31 @@ class Simulated:
             raise DriverError(f"there is no running machine {id}")
 
     def claim_devices(self, machine: Machine, guest: _Guest) -> None:
-        """Give a machine its disks and ports; the caller holds the lock."""
+        """Give a machine its disks and ports, which have to be there when they are plugged in; the caller locks."""
         for disk in machine.disks:
-            if not any(disk.disk_id in storage.disks for storage in self.storages.values()):
-                raise DriverError(f"cannot start {machine.id}: there is no disk {disk.disk_id}")
-            self._check_free(machine, disk.disk_id, self._disk_holders.get(disk.disk_id))
+            if not self._is_held(self._disk_holders.get(disk.disk_id), guest):
+                self._check_disk(machine, disk)
         for nic in machine.nics:
-            mac = self.network.mac_of(nic.port_id)
-            if mac != nic.mac:
-                raise DriverError(f"cannot start {machine.id}: port {nic.port_id} has MAC {mac}, the card {nic.mac}")
-            self._check_free(machine, nic.port_id, self._port_holders.get(nic.port_id))
+            if not self._is_held(self._port_holders.get(nic.port_id), guest):
+                self._check_card(machine, nic)
         self.release_devices(guest)
         self._disk_holders.update((disk.disk_id, guest) for disk in machine.disks)
         self._port_holders.update((nic.port_id, guest) for nic in machine.nics)
+
+    @staticmethod
+    def _is_held(holder: _Guest | None, guest: _Guest) -> bool:
+        return holder is guest and guest.holds_devices
+
+    def _check_disk(self, machine: Machine, disk: AttachedDisk) -> None:
+        if not any(disk.disk_id in storage.disks for storage in self.storages.values()):
+            raise DriverError(f"cannot run {machine.id}: there is no disk {disk.disk_id}")
+        self._check_free(machine, disk.disk_id, self._disk_holders.get(disk.disk_id))
+
+    def _check_card(self, machine: Machine, nic: Nic) -> None:
+        mac = self.network.mac_of(nic.port_id)
+        if mac != nic.mac:
+            raise DriverError(f"cannot run {machine.id}: port {nic.port_id} has MAC {mac}, the card {nic.mac}")
+        self._check_free(machine, nic.port_id, self._port_holders.get(nic.port_id))
 
     def release_devices(self, guest: _Guest) -> None:
         """Take back what a stopped machine held; the caller holds the lock."""
@@ -287,7 +336,7 @@ class Simulated:
     @staticmethod
     def _check_free(machine: Machine, device: str, holder: _Guest | None) -> None:
         if holder and holder.machine.id != machine.id and holder.holds_devices:
-            raise DriverError(f"cannot start {machine.id}: {device} is in use by machine {holder.machine.id}")
+            raise DriverError(f"cannot run {machine.id}: {device} is in use by machine {holder.machine.id}")
 
     def _is_plugged(self, port_id: str) -> bool:
         with suppress(KeyError):

@@ -34,10 +34,13 @@ class NetworkInterface(Resource, Base):
     instance_id: Mapped[str | None] = mapped_column(String(40))
     device_index: Mapped[int | None]
     attachment_status: Mapped[str | None] = mapped_column(String(16))
+    """``attaching``, ``attached``, ``detaching``; ``detached`` for a while, when it has no instance any more."""
     attach_time: Mapped[str | None] = mapped_column(String(24))
     delete_on_termination: Mapped[bool] = mapped_column(default=False)
     detached: Mapped[str] = mapped_column(String(24), default="")
     """When it was detached: the attachment is described for a while after that."""
+    detached_from: Mapped[str | None] = mapped_column(String(40))
+    """The instance that it was detached from, for as long as that is described."""
 
 
 class InterfaceGroup(Base):

@@ -1,12 +1,11 @@
 """Bring a pending instance to running."""
 
-from functools import partial
-
 from sqlalchemy import bindparam, update
 from sqlalchemy.orm import Session
 
 from engine import desired
-from engine.drivers.base import AttachedDisk, DriverError
+from engine.drivers.base import DriverError
+from engine.machines import machine_of
 from engine.plugging import plug
 from engine.state import Instance, NetworkInterface, VolumeAttachment
 from engine.state.prepared import Prepared
@@ -29,20 +28,8 @@ def plug_ports(job: Job) -> None:
 
 
 def start_machine(job: Job) -> None:
-    instance, cards = job.look(lambda db: (desired.place(db, job.resource_id), desired.cards(db, job.resource_id)))
-    storage = job.drivers.storages[instance.zone]
-    attached = tuple(
-        AttachedDisk(
-            disk_id=disk.id,
-            device=attachment.guest_device,
-            location=storage.locate_disk(disk.id),
-            serial=disk.id.replace("-", ""),
-            boot=attachment.guest_device == "vda",
-        )
-        for disk, attachment in job.look(partial(desired.disks, instance_id=instance.id))
-    )
-    machine = desired.machine(instance, attached, cards, job.engine.settings.guest_mtu)
-    job.drivers.computes[instance.host].ensure_machine(machine)
+    host = job.look(lambda db: desired.place(db, job.resource_id).host)
+    job.drivers.computes[host].ensure_machine(machine_of(job.engine, job.resource_id))
 
 
 def wait_until_up(job: Job) -> Wait | None:
@@ -61,9 +48,11 @@ _RUNNING = [
         update(Instance)
         .where(Instance.id == bindparam("instance"))
         .values(state="running", state_reason_code="", state_reason="", transition_reason=""),
-        update(VolumeAttachment).where(VolumeAttachment.instance_id == bindparam("instance")).values(state="attached"),
+        update(VolumeAttachment)
+        .where(VolumeAttachment.instance_id == bindparam("instance"), VolumeAttachment.state != "detaching")
+        .values(state="attached"),
         update(NetworkInterface)
-        .where(NetworkInterface.instance_id == bindparam("instance"))
+        .where(NetworkInterface.instance_id == bindparam("instance"), NetworkInterface.attachment_status != "detaching")
         .values(status="in-use", attachment_status="attached"),
     )
 ]

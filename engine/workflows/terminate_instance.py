@@ -1,10 +1,12 @@
 """Take an instance away, however little of it was ever made."""
 
 from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
 
 from engine import desired, placement
+from engine.attachments import end_attachment, forget_attachment
 from engine.interfaces import remove_interface
-from engine.state import Tag, Volume, VolumeAttachment, now
+from engine.state import NetworkInterface, Tag, Volume, VolumeAttachment, now
 from engine.tasks import Job, Step, Wait, in_database
 from engine.workflows.boot_instance import the_instance
 
@@ -50,16 +52,22 @@ def mark_terminated(job: Job) -> None:
     db.execute(update(Volume).where(Volume.id.in_([a.volume_id for a in attachments])).values(state="available"))
     db.execute(delete(VolumeAttachment).where(VolumeAttachment.instance_id == instance.id))
     db.execute(delete(Volume).where(Volume.id.in_(gone)))
-    cards = desired.interfaces(db, instance.id)
-    for card in cards:
-        if card.delete_on_termination:
-            remove_interface(db, card)
-        else:
-            card.status, card.instance_id, card.attachment_id, card.device_index = "available", None, None, None
-            card.attachment_status = card.attach_time = None
+    for card in desired.interfaces(db, instance.id):
+        _free_interface(db, card)
     db.execute(delete(Tag).where(Tag.resource_id.in_(gone)))
     placement.release(db, instance)
     instance.state, instance.ended, instance.private_ip = "terminated", now(), ""
+
+
+def _free_interface(db: Session, card: NetworkInterface) -> None:
+    """Delete an interface that goes with its instance; one that was being detached is kept, and its end is shown."""
+    was_detaching = card.attachment_status == "detaching"
+    if card.delete_on_termination and not was_detaching:
+        remove_interface(db, card)
+        return
+    end_attachment(db, card)
+    if not was_detaching:
+        forget_attachment(card)
 
 
 STEPS: list[Step] = [

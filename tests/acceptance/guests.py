@@ -36,9 +36,12 @@ class Guest:
     def wait_until(self, *states: str) -> dict[str, Any]:
         return dict(eventually(lambda: self._in(states), f"{self.id} in {' or '.join(states)}"))
 
-    def ssh(self, command: str, user: str = "root") -> str:
-        """Run a command in the guest and return what it printed, once its SSH server answers."""
-        address = self.public_ip
+    def ssh(self, command: str, user: str = "root", address: str = "") -> str:
+        """Run a command in the guest and return what it printed, once its SSH server answers.
+
+        ``address`` is that of another interface than the primary one.
+        """
+        address = address or self.public_ip
         eventually(lambda: greets(address), f"SSH banner of {self.id} at {address}")
         done = self._ssh(f"{user}@{address}", command)
         assert done.returncode == 0, f"{command}: exit status {done.returncode}: {done.stdout}{done.stderr}"

@@ -26,6 +26,7 @@ def test_a_stack_is_applied_changed_and_destroyed(deployment: Deployment, tmp_pa
         (reservation,) = ec2.describe_instances(InstanceIds=[id])["Reservations"]
         instance = reservation["Instances"][0]
         assert instance["Tags"] == [{"Key": "Name", "Value": "two"}]
+        assert [card["Attachment"]["Status"] for card in instance["NetworkInterfaces"]] == ["attached", "attached"]
     assert deployment.left_of([instance]) == []
     assert not ec2.describe_key_pairs(Filters=[{"Name": "key-name", "Values": ["terraform"]}])["KeyPairs"]
     chosen = [{"Name": "group-name", "Values": ["terraform-web"]}]

@@ -20,8 +20,8 @@ from tests.translators.test_instances import launch, leftovers, state
 
 WORKFLOWS = sorted(p.stem for p in (Path(tasks.__file__).parent / "workflows").glob("[a-z]*.py"))
 VERBS = (
-    "ensure_disk", "ensure_network", "ensure_group", "ensure_port", "ensure_machine", "stop_machine", "reboot_machine",
-    "remove_machine", "remove_port", "remove_disk", "remove_group", "remove_network",
+    "ensure_disk", "ensure_network", "ensure_group", "ensure_port", "ensure_machine", "ensure_devices", "stop_machine",
+    "reboot_machine", "remove_machine", "remove_port", "remove_disk", "remove_group", "remove_network",
 )  # fmt: skip
 
 
@@ -220,6 +220,46 @@ def is_deleted(cloud: Cloud, id: str) -> bool:
     return gone and not held and network(cloud).list_ports() <= known
 
 
+def plugged(cloud: Cloud) -> str:
+    """A second interface that a running instance is about to have."""
+    instance = running(cloud)
+    subnet = cloud.look(lambda db: db.get_one(Instance, instance).subnet_id)
+    id = str(cloud.ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"])
+    cloud.ec2.attach_network_interface(NetworkInterfaceId=id, InstanceId=instance, DeviceIndex=1)
+    return id
+
+
+def unplugged(force: bool) -> Callable[[Cloud], str]:
+    """A second interface that a running instance has, and is about to lose."""
+
+    def begin(cloud: Cloud) -> str:
+        id = plugged(cloud)
+        cloud.settle()
+        attachment = cloud.look(lambda db: db.get_one(NetworkInterface, id).attachment_id)
+        cloud.ec2.detach_network_interface(AttachmentId=attachment, Force=force)
+        return id
+
+    return begin
+
+
+def cards(cloud: Cloud) -> set[str]:
+    """Return the cards of all machines, be they on or off."""
+    guests = [guest for c in cloud.backend.computes.values() for guest in c._guests.values()]
+    return {nic.port_id for guest in guests for nic in guest.machine.nics}
+
+
+def is_plugged(cloud: Cloud, id: str) -> bool:
+    (found,) = cloud.ec2.describe_network_interfaces(NetworkInterfaceIds=[id])["NetworkInterfaces"]
+    attached = (found["Status"], found["Attachment"]["Status"]) == ("in-use", "attached")
+    return attached and id in cards(cloud) and network(cloud).port_is_up(id)
+
+
+def is_unplugged(cloud: Cloud, id: str) -> bool:
+    (found,) = cloud.ec2.describe_network_interfaces(NetworkInterfaceIds=[id])["NetworkInterfaces"]
+    free = found["Status"] == "available" and "Attachment" not in found
+    return free and id not in cards(cloud) and id not in network(cloud).list_ports()
+
+
 SCENARIOS = {
     "boot_instance": Scenario(lambda cloud: launch(cloud)[0], is_running),
     "start_instance": Scenario(calling("start_instances", stopped), is_running),
@@ -230,6 +270,10 @@ SCENARIOS = {
     "force_terminate_instance": Scenario(calling("terminate_instances", Force=True), is_terminated),
     "abandon_launch": Scenario(beginning("abandon_launch", lambda cloud: launch(cloud)[0]), is_terminated),
     "fail_start": Scenario(beginning("fail_start", calling("start_instances", stopped)), is_stopped),
+    "attach_interface": Scenario(plugged, is_plugged),
+    "detach_interface": Scenario(unplugged(force=False), is_unplugged),
+    "force_detach_interface": Scenario(unplugged(force=True), is_unplugged),
+    "abandon_attachment": Scenario(beginning("abandon_attachment", plugged), is_unplugged),
     "sync_network": Scenario(
         change_network, lambda cloud, id: [s.cidr for s in network(cloud)._networks[id].subnets] == ["10.1.1.0/24"]
     ),

@@ -36,6 +36,8 @@ bound() {
     if [ $table != main ]; then
         ip rule del table $table 2> /dev/null
         ip rule add from "$ip" table $table
+        eval "$(ipcalc -n "$ip/$mask")"
+        ip route replace "$NETWORK/$mask" dev "$interface" table $table
     fi
     routes
     [ $table = main ] && [ -n "$dns" ] && {

@@ -55,4 +55,15 @@ resource "aws_instance" "web" {
   tags = { Name = var.name }
 }
 
+resource "aws_network_interface" "second" {
+  subnet_id       = aws_instance.web.subnet_id
+  security_groups = [aws_security_group.web.id]
+}
+
+resource "aws_network_interface_attachment" "second" {
+  instance_id          = aws_instance.web.id
+  network_interface_id = aws_network_interface.second.id
+  device_index         = 1
+}
+
 output "id" { value = aws_instance.web.id }

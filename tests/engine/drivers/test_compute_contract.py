@@ -1,84 +1,26 @@
 """What every host must do, whatever runs its machines."""
 
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
-from engine.drivers.base import AttachedDisk, Compute, Disk, DriverError, Location, Machine, Nic, Refused, Storage
-from engine.drivers.qcow2 import Qcow2
-from engine.drivers.simulated import Simulated
-from tests.engine.drivers.images import write_guest
+from engine.drivers.base import AttachedDisk, Compute, Disk, DriverError, Location, Machine, Nic, Refused
+from tests.engine.drivers.hosts import Host, a_host
 
 PATIENCE_SECONDS = 30
 
 
-@dataclass
-class Host:
-    """A host, the storage it can read, and how a guest of it turns itself off."""
-
-    compute: Compute
-    storage: Storage
-    power_off: Callable[[str], None]
-    made: list[str] = field(default_factory=list)
-
-    def machine(self, id: str, disks: int = 1) -> Machine:
-        """Define the smallest guest there is, with new disks of which the first boots."""
-        self.made.append(id)
-        return Machine(id, str(uuid4()), 1, 32, tuple(self._disk(id, number) for number in range(disks)), ())
-
-    def _disk(self, machine_id: str, number: int) -> AttachedDisk:
-        disk = Disk(f"vol-{machine_id}-{number}", 1, "snap-1" if number == 0 else None)
-        self.storage.ensure_disk(disk)
-        device = f"vd{'abc'[number]}"
-        return AttachedDisk(disk.id, device, self.storage.locate_disk(disk.id), f"vol{number}", boot=number == 0)
-
-
-class Everything(set[str]):
-    """The smallest guest there is hears nothing."""
-
-    def __contains__(self, id: object) -> bool:
-        return True
-
-
-def simulated_host(directory: Path) -> Host:
-    cloud = Simulated()
-    cloud.deaf = Everything()
-    return Host(cloud.computes["host-1"], cloud.storages["zone-1"], cloud.power_off)
-
-
-def libvirt_host(directory: Path) -> Host:
-    import libvirt
-
-    from engine.drivers.libvirt import Libvirt
-
-    def power_off(id: str) -> None:
-        connection = libvirt.open("qemu:///system")
-        connection.lookupByName(id).destroy()
-        connection.close()
-
-    compute = Libvirt("qemu:///system", "tcg", directory / "consoles", "netdev")
-    return Host(compute, Qcow2(directory / "storage"), power_off)
-
-
 @pytest.fixture(params=["simulated", pytest.param("libvirt", marks=pytest.mark.acceptance)])
 def host(request: pytest.FixtureRequest) -> Iterator[Host]:
-    directory = Path(tempfile.mkdtemp(prefix="groundfog-", dir="/var/tmp"))  # pytest's own shuts QEMU's user out
-    directory.chmod(0o711)
     if request.param == "libvirt":
         request.getfixturevalue("prepared_host")
-    host = simulated_host(directory) if request.param == "simulated" else libvirt_host(directory)
-    host.storage.import_snapshot("snap-1", write_guest(directory / "guest.raw"))
-    yield host
-    for id in host.made:
-        host.compute.remove_machine(id)
-    shutil.rmtree(directory)
+    with a_host(request.param) as host:
+        yield host
 
 
 @pytest.fixture
@@ -196,7 +138,7 @@ def test_a_missing_disk_may_come_later(host: Host, machine: Machine) -> None:
         host.compute.ensure_machine(machine)
     assert not isinstance(caught.value, Refused)
     assert host.compute.machine_state(machine.id) in (None, "stopped")
-    host.storage.ensure_disk(Disk(disk.disk_id, 1, "snap-1"))
+    host.storage.ensure_disk(Disk(disk.disk_id, 1, "snap-clings"))
     host.compute.ensure_machine(machine)
     assert host.compute.machine_state(machine.id) == "running"
 
@@ -307,3 +249,99 @@ def test_a_host_has_capacity(host: Host) -> None:
     capacity = host.compute.capacity()
     assert capacity.vcpus >= 1
     assert capacity.memory_mib >= 128
+
+
+# -- devices of a running machine ------------------------------------------------
+
+
+@pytest.fixture
+def plugged(host: Host) -> Machine:
+    """A machine that runs, whose guest lets go of what it is asked to."""
+    machine = host.machine(f"i-contract{uuid4().hex[:8]}", disks=2, cards=2, clings=False)
+    host.compute.ensure_machine(machine)
+    return machine
+
+
+def becomes(host: Host, machine: Machine) -> None:
+    wait_until(lambda: host.compute.ensure_devices(machine), "the devices were as they should be")
+
+
+def test_disks_and_cards_come_and_go_while_a_machine_runs(host: Host, plugged: Machine) -> None:
+    assert host.compute.ensure_devices(plugged)
+    more = replace(
+        plugged,
+        disks=(*plugged.disks, host.disk(plugged.id, 2)),
+        nics=(*plugged.nics, host.card(plugged.id, 2), host.card(plugged.id, 3)),
+    )
+    for _ in range(2):
+        assert host.compute.ensure_devices(more)
+    swapped = replace(more, disks=(more.disks[0], more.disks[2]), nics=(more.nics[0], more.nics[3]))
+    becomes(host, swapped)
+    becomes(host, replace(plugged, disks=plugged.disks[:1], nics=plugged.nics[:1]))
+    becomes(host, more)
+    assert host.compute.machine_state(plugged.id) == "running"
+
+
+def test_a_disk_may_take_the_name_of_one_that_goes(host: Host, plugged: Machine) -> None:
+    other = replace(host.disk(plugged.id, 2), device=plugged.disks[1].device)
+    becomes(host, replace(plugged, disks=(plugged.disks[0], other)))
+
+
+def test_a_device_that_was_about_to_go_comes_back_when_it_is_wanted_again(host: Host, plugged: Machine) -> None:
+    host.compute.ensure_devices(replace(plugged, disks=plugged.disks[:1], nics=plugged.nics[:1]))
+    becomes(host, plugged)
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        assert host.compute.ensure_devices(plugged)
+
+
+def test_a_guest_may_cling_to_a_device_until_its_next_start(host: Host) -> None:
+    machine = host.machine(f"i-contract{uuid4().hex[:8]}", disks=2, cards=2)
+    less = replace(machine, disks=machine.disks[:1], nics=machine.nics[:1])
+    host.compute.ensure_machine(machine)
+    for _ in range(3):
+        assert not host.compute.ensure_devices(less)
+    host.compute.stop_machine(machine.id, force=True)
+    assert host.compute.ensure_devices(less)
+    assert host.compute.machine_state(machine.id) == "stopped"
+    host.compute.ensure_machine(less)
+    assert host.compute.ensure_devices(less)
+
+
+def test_a_guest_that_clings_is_asked_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = host.machine(f"i-contract{uuid4().hex[:8]}", cards=2)
+    monkeypatch.setattr("engine.drivers.libvirt_devices.ASK_AGAIN", 0.0, raising=False)
+    host.compute.ensure_machine(machine)
+    for _ in range(3):
+        assert not host.compute.ensure_devices(replace(machine, nics=machine.nics[:1]))
+
+
+def test_the_boot_disk_and_the_first_card_stay(host: Host, plugged: Machine) -> None:
+    for less in (replace(plugged, disks=plugged.disks[1:]), replace(plugged, nics=plugged.nics[1:])):
+        with pytest.raises(Refused):
+            host.compute.ensure_devices(less)
+    assert host.compute.ensure_devices(plugged)
+
+
+def test_devices_are_not_given_to_a_machine_that_is_not_there(host: Host, machine: Machine) -> None:
+    with pytest.raises(DriverError) as caught:
+        host.compute.ensure_devices(machine)
+    assert not isinstance(caught.value, Refused)
+    assert host.compute.machine_state(machine.id) is None
+
+
+def test_a_disk_that_is_missing_may_be_plugged_in_later(host: Host, plugged: Machine) -> None:
+    disk = host.disk(plugged.id, 2)
+    host.storage.remove_disk(disk.disk_id)
+    more = replace(plugged, disks=(*plugged.disks, disk))
+    with pytest.raises(DriverError) as caught:
+        host.compute.ensure_devices(more)
+    assert not isinstance(caught.value, Refused)
+    host.disk(plugged.id, 2)
+    assert host.compute.ensure_devices(more)
+
+
+def test_several_threads_may_plug_the_same_card_in(host: Host, plugged: Machine) -> None:
+    more = replace(plugged, nics=(*plugged.nics, host.card(plugged.id, 2)))
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(host.compute.ensure_devices, [more] * 4))

@@ -55,6 +55,10 @@ def test_a_card_is_plugged_by_its_ports_uuid() -> None:
     assert only(domain(), ".//interface/mtu").get("size") == "1442"
 
 
+def test_a_card_has_a_name_that_libvirt_gives_once() -> None:
+    assert only(domain(), ".//interface/alias").get("name") == "ua-02-00-00-00-00-01"
+
+
 def test_offloads_are_off_only_on_the_userspace_datapath() -> None:
     assert set(only(domain(datapath="netdev"), ".//interface/driver/host").attrib.values()) == {"off"}
     assert domain(datapath="system").findall(".//interface/driver") == []

@@ -721,6 +721,7 @@ def upgrade() -> None:
         sa.Column("attach_time", sa.String(length=24), nullable=True),
         sa.Column("delete_on_termination", sa.Boolean(), nullable=False),
         sa.Column("detached", sa.String(length=24), nullable=False),
+        sa.Column("detached_from", sa.String(length=40), nullable=True),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),

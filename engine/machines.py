@@ -1,0 +1,59 @@
+"""The machine that an instance should be now, and the change of its disks and cards while it runs."""
+
+from threading import Lock
+from weakref import WeakValueDictionary
+
+from engine import desired
+from engine.drivers.base import AttachedDisk, Machine
+from engine.tasks import Engine
+
+_turns: WeakValueDictionary[str, "_Turn"] = WeakValueDictionary()
+
+
+class _Turn:
+    """Whose turn it is to change the devices of one machine."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+
+
+def machine_of(engine: Engine, instance_id: str) -> Machine:
+    """Return the machine of an instance, without what is on its way out of it. Raise DriverError for a missing disk."""
+    with engine.database.read() as db:
+        instance, cards = desired.place(db, instance_id), desired.cards(db, instance_id)
+        disks = desired.disks(db, instance_id)
+    storage = engine.drivers[instance.region].storages[instance.zone]
+    attached = tuple(
+        AttachedDisk(
+            disk_id=disk.id,
+            device=attachment.guest_device,
+            location=storage.locate_disk(disk.id),
+            serial=disk.id.replace("-", ""),
+            boot=attachment.guest_device == "vda",
+        )
+        for disk, attachment in disks
+        if attachment.state != "detaching"
+    )
+    return desired.machine(instance, attached, cards, engine.settings.guest_mtu)
+
+
+def sync_devices(engine: Engine, instance_id: str) -> bool:
+    """Have the machine of an instance take the disks and cards that it should have; say whether it runs and has them.
+
+    What one task plugs in, another one must not take out by an older reading: whoever reads waits until the one before
+    has applied what it read. Where that one is another process, it is he who applied last that reads once more.
+    """
+    with engine.database.read() as db:
+        instance = desired.place(db, instance_id)
+    compute = engine.drivers[instance.region].computes.get(instance.host)
+    if compute is None or compute.machine_state(instance_id) != "running":
+        return False
+    turn = _turns.setdefault(instance_id, _Turn())
+    with turn.lock:
+        machine = machine_of(engine, instance_id)
+        while True:
+            complete = compute.ensure_devices(machine)
+            latest = machine_of(engine, instance_id)
+            if latest == machine:
+                return complete
+            machine = latest
