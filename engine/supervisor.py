@@ -369,11 +369,12 @@ def supervisor_pid(settings: Settings) -> int | None:
 
 
 def running_settings(data: Path) -> Settings | None:
-    """Return what the deployment in a data directory was last started with."""
+    """Return what the deployment in a directory was last started with, without what only other versions know."""
     file = data.absolute() / "run" / "settings.json"
     if not file.exists():
         return None
-    return Settings(**{**json.loads(file.read_text()), "data": data})
+    known = {name: value for name, value in json.loads(file.read_text()).items() if name in Settings.model_fields}
+    return Settings(**{**known, "data": data})
 
 
 def log_tail(settings: Settings, name: str, lines: int = 8) -> str:

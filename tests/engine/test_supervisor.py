@@ -186,6 +186,15 @@ def test_it_remembers_what_a_deployment_was_started_with(settings: Settings, sta
     assert json.loads(remembered.model_dump_json()) == json.loads(settings.model_dump_json())
 
 
+def test_what_another_version_was_started_with_does_not_keep_this_one_from_stopping_it(
+    settings: Settings, start: Start
+) -> None:
+    start("steady")
+    file = settings.data / "run" / "settings.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "setting_of_a_later_version": 1}))
+    assert supervisor.running_settings(settings.data) == settings
+
+
 def test_a_large_log_is_put_aside(settings: Settings, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     logs = settings.data / "logs"
     logs.mkdir(parents=True)
