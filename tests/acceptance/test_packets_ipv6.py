@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from engine.drivers.base import FilterRule, Network, Peering, Port, Route, Rule, port_uuid
-from tests.acceptance.two_networks import OUTSIDE_6, OUTSIDER_6, RANGE_6, Guests, TwoNetworks
+from tests.acceptance.two_networks import OUTSIDE_6, OUTSIDER_6, RANGE_6, WEB, Guests, TwoNetworks
 from tests.acceptance.wire import Host, eventually, plugged, settle
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("prepared_host")]
@@ -89,6 +89,24 @@ def test_lines_of_filters_are_for_ipv6_too(cloud: TwoNetworks, six: Guests) -> N
     cloud.ovn.ensure_network(replace(network, subnets=(replace(first, filter=lines[1:]), second)))
     settle()
     assert not six.app.ask(WEB_6, 80)
+
+
+def test_icmp_of_one_ip_version_says_nothing_of_the_other(cloud: TwoNetworks, six: Guests) -> None:
+    network = dual(cloud, "uplink", "uplink")
+    first, second = network.subnets
+    out = tuple(FilterRule(n, "out", True, "all", cidr) for n, cidr in ((1, "::/0"), (2, "0.0.0.0/0")))
+
+    def lets_ping(protocol: str, cidr: str) -> bool:
+        lines = (FilterRule(1, "in", True, protocol, cidr, -1, -1), *out)
+        cloud.ovn.ensure_network(replace(network, subnets=(replace(first, filter=lines), second)))
+        settle()
+        return six.app.ping(WEB)
+
+    assert [lets_ping(*line) for line in (("1", "0.0.0.0/0"), ("58", "0.0.0.0/0"), ("1", "::/0"))] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_peers_reach_each_other_by_ipv6(cloud: TwoNetworks, six: Guests) -> None:

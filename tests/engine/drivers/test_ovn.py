@@ -44,6 +44,9 @@ from tests.engine.drivers.northbound import NorthboundServer
         (Rule("in", "icmp", ("0.0.0.0/0",), -1, -1), "ip4 && icmp4"),
         (Rule("in", "1", ("0.0.0.0/0",), 3, 4), "ip4 && icmp4 && icmp4.type == 3 && icmp4.code == 4"),
         (Rule("in", "icmpv6", ("::/0",), 128), "ip6 && icmp6 && icmp6.type == 128"),
+        (Rule("in", "58", ("::/0",), 128, -1), "ip6 && icmp6 && icmp6.type == 128"),
+        (Rule("in", "58", ("0.0.0.0/0",), 128, -1), "ip4 && ip.proto == 58"),
+        (Rule("in", "1", ("::/0",), 8, 0), "ip6 && ip.proto == 1"),
         (Rule("out", "50", ("2001:db8::/32",)), "ip6 && ip6.dst == 2001:db8::/32 && ip.proto == 50"),
     ],
 )
