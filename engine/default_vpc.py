@@ -11,6 +11,7 @@ from engine.addresses import count_usable, free_vlan, new_mac_tag
 from engine.interfaces import lend_uplink
 from engine.names import PROVIDED_DNS, domain_name
 from engine.network_acls import make_acl
+from engine.routes import local_route
 from engine.state import (
     DhcpOptions,
     InternetGateway,
@@ -74,7 +75,7 @@ def _add_route_table(db: Session, owner: dict[str, str], vpc: Vpc) -> None:
     table = RouteTable(id=RouteTable.new_id(), **owner, vpc_id=vpc.id)
     db.add(table)
     db.flush()
-    db.add(Route(route_table_id=table.id, destination=vpc.cidr, target="local", origin="CreateRouteTable"))
+    db.add(local_route(table.id, vpc.cidr))
     db.add(RouteTableAssociation(id=new_id("rtbassoc"), route_table_id=table.id, vpc_id=vpc.id))
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from engine.addresses import free_public, new_mac, release_private, take_private
+from engine.routes import sync_routes_to
 from engine.state import Address, InterfaceGroup, NetworkInterface, Tag, Vpc
 from engine.state.prepared import put
 from settings import Settings
@@ -98,7 +99,11 @@ def take_back_public(db: Session, interface_id: str) -> None:
 
 
 def remove_interface(db: Session, interface: NetworkInterface) -> None:
-    """Delete an interface: its addresses are free again, an Elastic IP stays allocated but associated with nothing."""
+    """Delete an interface: its addresses are free again, an Elastic IP stays allocated but associated with nothing.
+
+    Routes to it lead nowhere from then on, rather than to whoever is given its address next.
+    """
+    sync_routes_to(db, interface.id)
     release_private(db, interface.id)
     take_back_public(db, interface.id)
     db.execute(

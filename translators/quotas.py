@@ -9,6 +9,8 @@ from translators.registry import Call
 _LIMITS: dict[str, tuple[int, str, str]] = {
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
     "network ACLs per VPC": (200, "NetworkAclLimitExceeded", "The maximum number of network ACLs has been reached."),
+    "route tables per VPC": (200, "RouteTableLimitExceeded", "The maximum number of route tables has been reached."),
+    "routes per route table": (500, "RouteLimitExceeded", "The maximum number of routes has been reached."),
     "rules per network ACL": (
         20,
         "NetworkAclEntryLimitExceeded",

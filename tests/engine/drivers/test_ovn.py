@@ -142,6 +142,17 @@ class TestOvn:
         assert [ways[to] for to in ("::/0", "192.0.2.0/24", "172.16.0.0/12")] == ["discard"] * 3
         assert "Address_Set" not in server.dump()
 
+    def test_an_uplink_that_only_leads_out_is_shut_for_every_subnet(
+        self, made_ovn: Ovn, server: NorthboundServer
+    ) -> None:
+        def shut() -> set[str]:
+            return {row["match"] for row in server.rows("ACL") if "pkt.mark" in row["match"]}
+
+        from_anywhere = "pkt.mark == 6 && ip6.src == {::/0}"
+        assert shut() == {f"outport == @pg_subnet_1 && {from_anywhere}"}
+        made_ovn.ensure_network(replace(NETWORK, uplink=Uplink("198.18.0.9", only_out=True)))
+        assert shut() == {f"outport == @pg_subnet_{n} && {from_anywhere}" for n in (1, 2)}
+
     def test_an_overlay_has_no_wire(self, made_ovn: Ovn, server: NorthboundServer) -> None:
         made_ovn.ensure_network(replace(NETWORK, vlan=None, uplink=None))
         assert "localnet" not in {row["type"] for row in server.rows("Logical_Switch_Port")}
