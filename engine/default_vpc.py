@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 from engine.addresses import count_usable, free_vlan, new_mac_tag
 from engine.interfaces import lend_uplink
 from engine.names import PROVIDED_DNS, domain_name
+from engine.network_acls import make_acl
+from engine.routes import local_route
 from engine.state import (
     DhcpOptions,
     InternetGateway,
     NetworkAcl,
     NetworkAclAssociation,
-    NetworkAclEntry,
     Route,
     RouteTable,
     RouteTableAssociation,
@@ -31,8 +32,6 @@ from settings import Settings
 CIDR = "172.31.0.0/16"
 _SUBNET_PREFIX = 20
 ANYWHERE = "0.0.0.0/0"
-LAST_RULE = 32767
-"""The entry of every network ACL that denies what no other entry decided."""
 
 
 def new_id(prefix: str) -> str:
@@ -61,7 +60,7 @@ def make_vpc(db: Session, settings: Settings, owner: dict[str, str], cidr: str, 
     db.flush()
     db.add(VpcCidrBlock(id=new_id("vpc-cidr-assoc"), vpc_id=vpc.id, cidr=cidr))
     _add_route_table(db, owner, vpc)
-    _add_acl(db, owner, vpc)
+    make_acl(db, owner, vpc.id, is_default=True)
     group = SecurityGroup(
         id=SecurityGroup.new_id(), **owner, vpc_id=vpc.id, name="default", description="default VPC security group"
     )
@@ -76,21 +75,8 @@ def _add_route_table(db: Session, owner: dict[str, str], vpc: Vpc) -> None:
     table = RouteTable(id=RouteTable.new_id(), **owner, vpc_id=vpc.id)
     db.add(table)
     db.flush()
-    db.add(Route(route_table_id=table.id, destination=vpc.cidr, target="local", origin="CreateRouteTable"))
+    db.add(local_route(table.id, vpc.cidr))
     db.add(RouteTableAssociation(id=new_id("rtbassoc"), route_table_id=table.id, vpc_id=vpc.id))
-
-
-def _add_acl(db: Session, owner: dict[str, str], vpc: Vpc) -> None:
-    acl = NetworkAcl(id=NetworkAcl.new_id(), **owner, vpc_id=vpc.id, is_default=True)
-    db.add(acl)
-    db.flush()
-    for egress in (False, True):
-        for number, action in ((100, "allow"), (LAST_RULE, "deny")):
-            db.add(
-                NetworkAclEntry(
-                    acl_id=acl.id, egress=egress, number=number, protocol="-1", action=action, cidr=ANYWHERE
-                )
-            )
 
 
 def _rule(owner: dict[str, str], group: SecurityGroup, egress: bool, **peer: str) -> SecurityGroupRule:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from engine.addresses import free_public, new_mac, release_private, take_private
-from engine.state import Address, Endpoint, InterfaceGroup, InternetGateway, NetworkInterface, Tag, Vpc
+from engine.routes import sync_routes_to
+from engine.state import Address, InterfaceGroup, NetworkInterface, Tag, Vpc
 from engine.state.prepared import put
 from settings import Settings
 
@@ -89,13 +90,9 @@ def lend_uplink(db: Session, settings: Settings, vpc: Vpc) -> None:
 
 
 def take_back_uplink(db: Session, vpc: Vpc) -> None:
-    """Take the address back unless an internet gateway or the endpoint of a service outside still needs it."""
-    db.flush()
-    gateway = exists().where(InternetGateway.vpc_id == vpc.id)
-    endpoint = exists().where(Endpoint.vpc_id == vpc.id, Endpoint.kind == "Gateway")
-    if not db.scalar(select(or_(gateway, endpoint))):
-        take_back_public(db, vpc.id)
-        vpc.uplink_address = None
+    """Take back the address that a VPC's router was lent."""
+    take_back_public(db, vpc.id)
+    vpc.uplink_address = None
 
 
 def take_back_public(db: Session, interface_id: str) -> None:
@@ -104,7 +101,11 @@ def take_back_public(db: Session, interface_id: str) -> None:
 
 
 def remove_interface(db: Session, interface: NetworkInterface) -> None:
-    """Delete an interface: its addresses are free again, an Elastic IP stays allocated but associated with nothing."""
+    """Delete an interface: its addresses are free again, an Elastic IP stays allocated but associated with nothing.
+
+    Routes to it lead nowhere from then on, rather than to whoever is given its address next.
+    """
+    sync_routes_to(db, interface.id)
     release_private(db, interface.id)
     take_back_public(db, interface.id)
     db.execute(

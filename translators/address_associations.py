@@ -80,6 +80,11 @@ def _interface(call: Call, instance_id: str | None, interface_id: str | None) ->
         return find(call, NetworkInterface, interface_id)
     if not instance_id:
         raise missing("instanceId")
+    return interface_of_instance(call, instance_id)
+
+
+def interface_of_instance(call: Call, instance_id: str) -> NetworkInterface:
+    """Return the only interface of an instance of the caller's; refuse one that has several, or has gone."""
     instance = find(call, Instance, instance_id)
     if instance.state in _GONE:
         text = f"The {instance.state} instance '{instance_id}' is not in a valid state for this operation."

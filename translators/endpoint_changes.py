@@ -9,8 +9,9 @@ from sqlalchemy import delete, select
 from engine import tasks
 from engine.addresses import Exhausted
 from engine.endpoints import forget_endpoint, interfaces_of
-from engine.interfaces import lend_uplink, remove_interface, replace_groups, take_back_uplink
+from engine.interfaces import remove_interface, replace_groups
 from engine.state import Endpoint, EndpointService, NetworkInterface, Route, RouteTable, Subnet, Vpc
+from engine.uplinks import settle_uplink
 from translators import tags
 from translators.describe import rows_of
 from translators.endpoint_services import ALLOW_ALL, DEFAULT_POLICY, service_named
@@ -130,12 +131,12 @@ def _refuse_for_gateway(**given: object) -> None:
 def _open_gateway(
     call: Call, vpc: Vpc, endpoint: Endpoint, service: EndpointService, route_table_ids: Sequence[str]
 ) -> None:
+    endpoint.state = "available"
     try:
-        lend_uplink(call.db, call.settings, vpc)
+        settle_uplink(call.db, call.settings, vpc)
     except Exhausted:
         text = "Not enough available addresses: the router needs one on the external network."
         raise Ec2Error("InsufficientAddressCapacity", text) from None
-    endpoint.state = "available"
     _add_routes(call, endpoint, service, route_table_ids)
     tasks.start(call.db, vpc.id, "sync_network", call.region)
 
@@ -285,5 +286,5 @@ def _delete(call: Call, endpoint: Endpoint) -> None:
         return
     vpc = find(call, Vpc, endpoint.vpc_id)
     forget_endpoint(call.db, endpoint)
-    take_back_uplink(call.db, vpc)
+    settle_uplink(call.db, call.settings, vpc)
     tasks.start(call.db, vpc.id, "sync_network", call.region)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import and_, case, exists, select, update
+from sqlalchemy import and_, case, delete, exists, select
 
 from engine import tasks
 from engine.addresses import Exhausted
-from engine.interfaces import lend_uplink, take_back_uplink
-from engine.state import Address, InternetGateway, NetworkInterface, Route, RouteTable, Vpc
+from engine.state import Address, InternetGateway, NetworkInterface, RouteTableAssociation, Vpc
+from engine.uplinks import settle_uplink
 from translators import tags
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
 from translators.errors import Ec2Error, refuse
@@ -68,15 +68,19 @@ def attach_internet_gateway(call: Call, *, internet_gateway_id: str, vpc_id: str
         refuse("Resource.AlreadyAssociated", text)
     if call.db.scalar(select(InternetGateway.id).filter_by(vpc_id=vpc_id)):
         refuse("InvalidParameterValue", f"Network {vpc_id} already has an internet gateway attached")
+    gateway.vpc_id = vpc_id
+    settle(call, vpc)
+    return {}
+
+
+def settle(call: Call, vpc: Vpc) -> None:
+    """Have a VPC's router and network follow a change of its gateways."""
     try:
-        lend_uplink(call.db, call.settings, vpc)
+        settle_uplink(call.db, call.settings, vpc)
     except Exhausted:
         text = "Not enough available addresses: the router needs one on the external network."
         raise Ec2Error("InsufficientAddressCapacity", text) from None
-    gateway.vpc_id = vpc_id
-    _set_routes(call, gateway, "active")
-    tasks.start(call.db, vpc_id, "sync_network", call.region)
-    return {}
+    tasks.start(call.db, vpc.id, "sync_network", call.region)
 
 
 @action
@@ -90,17 +94,10 @@ def detach_internet_gateway(call: Call, *, internet_gateway_id: str, vpc_id: str
         text = f"Network {vpc_id} has some mapped public address(es)."
         refuse("DependencyViolation", f"{text} Please unmap those public address(es) before detaching the gateway.")
     gateway.vpc_id = None
-    take_back_uplink(call.db, vpc)
-    _set_routes(call, gateway, "blackhole", vpc_id)
-    tasks.start(call.db, vpc_id, "sync_network", call.region)
+    # A route table is used by a gateway of its VPC only.
+    call.db.execute(delete(RouteTableAssociation).where(RouteTableAssociation.gateway_id == gateway.id))
+    settle(call, vpc)
     return {}
-
-
-def _set_routes(call: Call, gateway: InternetGateway, state: str, vpc_id: str | None = None) -> None:
-    """Say of a VPC's routes to a gateway whether they lead anywhere."""
-    tables = select(RouteTable.id).where(RouteTable.vpc_id == (vpc_id or gateway.vpc_id))
-    routes = and_(Route.target == gateway.id, Route.route_table_id.in_(tables))
-    call.db.execute(update(Route).where(routes).values(state=state), execution_options={"synchronize_session": False})
 
 
 @action

@@ -8,6 +8,14 @@ from translators.registry import Call
 
 _LIMITS: dict[str, tuple[int, str, str]] = {
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
+    "network ACLs per VPC": (200, "NetworkAclLimitExceeded", "The maximum number of network ACLs has been reached."),
+    "route tables per VPC": (200, "RouteTableLimitExceeded", "The maximum number of route tables has been reached."),
+    "routes per route table": (500, "RouteLimitExceeded", "The maximum number of routes has been reached."),
+    "rules per network ACL": (
+        20,
+        "NetworkAclEntryLimitExceeded",
+        "The maximum number of network ACL entries has been reached.",
+    ),
     "subnets per VPC": (200, "SubnetLimitExceeded", "The maximum number of subnets has been reached."),
 }
 """Name: how many, EC2's error code, and its message."""

@@ -4,10 +4,13 @@ from engine.desired.groups import group
 from engine.desired.machines import cards, disks, interfaces, machine, machine_uuid, place
 from engine.desired.networks import network, resolver_address, resolvers
 from engine.desired.ports import PLUGGED, port
+from engine.desired.routes import LOCAL, ROUTE_STATE
 from engine.names import domain_name
 
 __all__ = [
+    "LOCAL",
     "PLUGGED",
+    "ROUTE_STATE",
     "cards",
     "disks",
     "domain_name",

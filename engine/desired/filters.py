@@ -3,20 +3,20 @@
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.orm import Session
 
 from engine.drivers import base
-from engine.state import NetworkAclAssociation, NetworkAclEntry, Subnet
+from engine.network_acls import ANYWHERE, LAST_RULE
+from engine.state import NetworkAclAssociation, NetworkAclEntry, Subnet, SubnetCidrBlock
 from engine.state.prepared import Prepared
 
-_LAST_RULE = 32767
-_ALL = {"0.0.0.0/0", "::/0"}
+_has_ipv6 = exists().where(SubnetCidrBlock.subnet_id == Subnet.id).correlate(Subnet)
 _FILTERS = Prepared(
     select(
         NetworkAclAssociation.subnet_id, NetworkAclEntry.egress, NetworkAclEntry.number, NetworkAclEntry.protocol,
         NetworkAclEntry.action, NetworkAclEntry.cidr, NetworkAclEntry.from_port, NetworkAclEntry.to_port,
-        NetworkAclEntry.icmp_type, NetworkAclEntry.icmp_code,
+        NetworkAclEntry.icmp_type, NetworkAclEntry.icmp_code, _has_ipv6.label("has_ipv6"),
     )
     .join(Subnet, Subnet.id == NetworkAclAssociation.subnet_id)
     .outerjoin(NetworkAclEntry, NetworkAclEntry.acl_id == NetworkAclAssociation.acl_id)
@@ -28,18 +28,19 @@ _FILTERS = Prepared(
 def filters(db: Session, vpc_id: str) -> dict[str, tuple[base.FilterRule, ...]]:
     """Return the lines for each subnet whose ACL does not let everything pass."""
     found = {}
-    for subnet, rows in groupby(_FILTERS.rows(db, id=vpc_id), key=lambda row: row.subnet_id):
-        lines = [row for row in rows if row.number is not None and row.number < _LAST_RULE]
-        if not _passes_everything(lines):
+    for subnet, group in groupby(_FILTERS.rows(db, id=vpc_id), key=lambda row: row.subnet_id):
+        rows = list(group)
+        lines = [row for row in rows if row.number is not None and row.number <= LAST_RULE]
+        if not _passes_everything(lines, (4, 6) if rows[0].has_ipv6 else (4,)):
             found[subnet] = tuple(_line(row) for row in lines)
     return found
 
 
-def _passes_everything(lines: list[Any]) -> bool:
+def _passes_everything(lines: list[Any], versions: tuple[int, ...]) -> bool:
     """Say whether it is as every VPC's default ACL is at first: one line for each direction and IP version."""
     held = {(bool(line.egress), line.cidr) for line in lines}
-    plain = all(line.action == "allow" and line.protocol == "-1" and line.cidr in _ALL for line in lines)
-    return plain and {(True, "0.0.0.0/0"), (False, "0.0.0.0/0")} <= held
+    plain = all(line.action == "allow" and line.protocol == "-1" for line in lines)
+    return plain and {(egress, ANYWHERE[version]) for egress in (True, False) for version in versions} <= held
 
 
 def _line(row: Any) -> base.FilterRule:

@@ -19,6 +19,7 @@ from engine.state import (
     Address,
     DhcpOptions,
     FlowLog,
+    InternetGateway,
     NatGateway,
     NetworkInterface,
     Peering,
@@ -61,7 +62,8 @@ _NETWORK = Prepared(
             where=_working, order=(NatGateway.id,),
         ).label("nat_gateways"),
         exists().where(_logged).label("is_logged"),
-    ).join(DhcpOptions, DhcpOptions.id == Vpc.dhcp_options_id).where(Vpc.id == bindparam("id"))
+        exists().where(InternetGateway.vpc_id == Vpc.id).label("is_open"),
+    ).outerjoin(DhcpOptions, DhcpOptions.id == Vpc.dhcp_options_id).where(Vpc.id == bindparam("id"))
 )  # fmt: skip
 _other = or_(
     and_(Peering.requester_vpc_id == bindparam("id"), Peering.accepter_vpc_id == Vpc.id),
@@ -109,7 +111,7 @@ def network(db: Session, settings: Settings, vpc_id: str) -> base.Network | None
             )
             for id, cidr, tag, cidr6 in json.loads(vpc.subnets)
         ),
-        uplink=base.Uplink(vpc.uplink_address, ways.get(arriving, ())) if vpc.uplink_address else None,
+        uplink=base.Uplink(vpc.uplink_address, ways.get(arriving, ()), not vpc.is_open) if vpc.uplink_address else None,
         peerings=tuple(_peering(row, vpc_id) for row in _PEERINGS.rows(db, id=vpc_id)),
         nat_gateways=tuple(_nat_gateway(db, *row) for row in json.loads(vpc.nat_gateways)),
         told=_told(vpc, settings),
@@ -139,9 +141,9 @@ def _nat_gateway(db: Session, id: str, subnet_id: str, interface_id: str) -> bas
 
 
 def _told(vpc: Any, settings: Settings) -> base.Told:
-    """Return what DHCP tells the guests of a VPC."""
+    """Return what DHCP tells the guests of a VPC: nothing where the VPC has no options."""
     given = json.loads(vpc.options) if isinstance(vpc.options, str) else vpc.options
-    options = {key: tuple(values) for key, values in given.items()}
+    options = {key: tuple(values) for key, values in (given or {}).items()}
     servers = [server for server in options.get("domain-name-servers", ()) if server != PROVIDED_DNS]
     if PROVIDED_DNS in options.get("domain-name-servers", ()) and vpc.dns_support:
         servers.insert(0, resolver_address(vpc.cidr))

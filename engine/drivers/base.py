@@ -247,10 +247,12 @@ class Uplink:
     """A network's way to the external network: the router's own address there.
 
     ``arriving`` are routes that packets from outside take instead of the straight one, by their destination inside.
+    ``only_out`` keeps connections that begin outside from coming in by IPv6, whatever the subnets' routes.
     """
 
     address: str
     arriving: tuple[Route, ...] = ()
+    only_out: bool = False
 
 
 @dataclass(frozen=True)

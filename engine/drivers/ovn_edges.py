@@ -6,7 +6,7 @@ filter (``ovn_routes``). A card is kept to its own subnet and its routers, whate
 card's address says where it belongs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from engine.drivers.base import FilterRule, Network, Refused, Rule, Subnet
@@ -66,12 +66,19 @@ def subnet_acls(network_: Network, subnet: Subnet) -> list[Acl]:
         found.append(_acl("from-lport", _HIGHEST, where, "drop", network_))
         # Has OVN not track what is dropped: of a tracked connection, replies would pass before any ACL.
         found.append(_acl("from-lport", _HIGHEST - 1, where, "allow-stateless", network_))
-    outbound = of_version(6, (route.destination for route in subnet.routes if route.via == "outbound"))
+    outbound = of_version(6, _only_outwards(network_, subnet))
     if outbound:
         # Replies have passed before, so this is what begins outside.
         where = f"outport == @{group} && pkt.mark == {OUTSIDE_MARK} && ip6.src == {one_of(outbound)}"
         found.append(_acl("to-lport", _GUARD, where, "drop", network_))
     return found
+
+
+def _only_outwards(network_: Network, subnet: Subnet) -> Iterable[str]:
+    """Return where, outside, nobody may begin a connection to a subnet's cards."""
+    if network_.uplink is not None and network_.uplink.only_out:
+        return ("::/0",)
+    return (route.destination for route in subnet.routes if route.via == "outbound")
 
 
 def _astray(subnet: Subnet) -> Iterator[str]:

@@ -25,6 +25,8 @@ DROP, ALLOW, ALWAYS = 1000, 1001, 1002
 """Priorities: what no group allows is dropped; what the host itself serves is reached in any case."""
 
 _NUMBERS = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6", "-1": "all"}
+_VERSIONS = {"1": 4, "58": 6}
+"""Protocols that only one IP version has; in the other one their numbers are nothing but numbers."""
 _HIGHEST_PORT = 65535
 _NAME_LENGTH = 63
 
@@ -131,7 +133,9 @@ def _ranges(direction: str, cidrs: tuple[str, ...], version: int) -> Iterator[st
 
 def _protocol(rule: Rule, version: int) -> Iterator[str]:
     protocol = _NUMBERS.get(rule.protocol, rule.protocol)
-    if protocol in ("tcp", "udp"):
+    if _VERSIONS.get(rule.protocol, version) != version:
+        yield f"ip.proto == {rule.protocol}"
+    elif protocol in ("tcp", "udp"):
         yield from _ports(protocol, rule)
     elif protocol in ("icmp", "icmpv6"):
         yield from _icmp(version, rule)

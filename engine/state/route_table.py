@@ -17,11 +17,10 @@ class Route(Base):
     route_table_id: Mapped[str] = mapped_column(ForeignKey("route_table.id"), primary_key=True)
     destination: Mapped[str] = mapped_column(String(64), primary_key=True)
     target: Mapped[str] = mapped_column(String(40))
-    """``local`` or the id of the gateway, interface, instance or peering connection."""
+    """``local``, or the id of the gateway, interface or peering connection; an instance's is that of its card."""
     interface_id: Mapped[str | None] = mapped_column(String(40), index=True)
-    """The interface behind an instance, a NAT gateway, or itself."""
+    """The target that is an interface, or the interface of the NAT gateway that is one."""
     origin: Mapped[str] = mapped_column(String(32))
-    state: Mapped[str] = mapped_column(String(16), default="active")
 
 
 class RouteTableAssociation(Base):

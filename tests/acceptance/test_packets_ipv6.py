@@ -1,13 +1,15 @@
 """Packets of IPv6: inside a network, out and in by the edge, and out alone."""
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from secrets import token_hex
 
 import pytest
 
 from engine.drivers.base import FilterRule, Network, Peering, Port, Route, Rule, port_uuid
-from tests.acceptance.two_networks import OUTSIDE_6, OUTSIDER_6, RANGE_6, Guests, TwoNetworks
-from tests.acceptance.wire import Host, eventually, plugged, settle
+from tests.acceptance.two_networks import OUTSIDE_6, OUTSIDER_6, RANGE_6, WEB, Guests, TwoNetworks
+from tests.acceptance.wire import Host, eventually, heard, plugged, settle
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("prepared_host")]
 
@@ -69,6 +71,32 @@ def test_a_way_out_is_a_way_in_but_one_that_is_outbound_alone(six: Guests, outsi
     assert six.web.reaches(APP_6, 80), "from inside"
 
 
+def test_an_uplink_that_only_leads_out_lets_nobody_in_whatever_the_routes(
+    cloud: TwoNetworks, six: Guests, outsider6: Host
+) -> None:
+    """Not even a datagram, which nobody needs to answer."""
+    uplink = cloud.network.uplink
+    assert uplink is not None
+
+    def arrives() -> bool:
+        text = token_hex(8).encode()
+
+        def send() -> None:
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
+                udp.sendto(text, (WEB_6, 4000))
+
+        outsider6.inside(send)
+        return bool(heard(listener, text))
+
+    closed = dual(cloud, "blackhole", "outbound", uplink=replace(uplink, only_out=True))
+    with cloud.group(replace(cloud.web, rules=(Rule("in", "udp", ANY_6, 4000, 4000),))), six.web.packets() as listener:
+        assert eventually(arrives)
+        cloud.ovn.ensure_network(closed)
+        settle()
+        assert not arrives()
+        assert eventually(lambda: six.app.ask(OUTSIDER_6, 80)) == [outsider6.name, APP_6]
+
+
 def test_a_subnet_without_a_route_has_no_way_out(cloud: TwoNetworks, six: Guests, outsider6: Host) -> None:
     assert six.web.reaches(OUTSIDER_6, 80)
     cloud.ovn.ensure_network(dual(cloud, "blackhole", "outbound"))
@@ -89,6 +117,24 @@ def test_lines_of_filters_are_for_ipv6_too(cloud: TwoNetworks, six: Guests) -> N
     cloud.ovn.ensure_network(replace(network, subnets=(replace(first, filter=lines[1:]), second)))
     settle()
     assert not six.app.ask(WEB_6, 80)
+
+
+def test_icmp_of_one_ip_version_says_nothing_of_the_other(cloud: TwoNetworks, six: Guests) -> None:
+    network = dual(cloud, "uplink", "uplink")
+    first, second = network.subnets
+    out = tuple(FilterRule(n, "out", True, "all", cidr) for n, cidr in ((1, "::/0"), (2, "0.0.0.0/0")))
+
+    def lets_ping(protocol: str, cidr: str) -> bool:
+        lines = (FilterRule(1, "in", True, protocol, cidr, -1, -1), *out)
+        cloud.ovn.ensure_network(replace(network, subnets=(replace(first, filter=lines), second)))
+        settle()
+        return six.app.ping(WEB)
+
+    assert [lets_ping(*line) for line in (("1", "0.0.0.0/0"), ("58", "0.0.0.0/0"), ("1", "::/0"))] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_peers_reach_each_other_by_ipv6(cloud: TwoNetworks, six: Guests) -> None:

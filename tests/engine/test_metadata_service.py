@@ -395,7 +395,6 @@ def test_the_process_serves_until_it_is_told_to_stop(
             with urlopen(f"http://{HERE}:{port}/latest/meta-data/instance-id", timeout=5) as answer:
                 assert answer.read().decode() == instance["InstanceId"]
             process.send_signal(number)
-            assert process.wait(10) == code
-            assert process.stderr.read() == ""
+            assert (process.wait(10), process.stderr.read()) == (code, "")
         finally:
             process.kill()

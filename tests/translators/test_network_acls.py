@@ -2,6 +2,12 @@
 
 from typing import Any
 
+import pytest
+from sqlalchemy import select
+
+from engine.default_vpc import new_id
+from engine.network_acls import add_ipv6_entries, remove_ipv6_entries
+from engine.state import Task, VpcCidrBlock
 from tests.cloud import OPERATOR, Cloud
 
 
@@ -44,7 +50,118 @@ def test_acls_are_filtered_and_paged(cloud: Cloud, ec2: Any, refused: Any) -> No
         cloud.another_account().describe_network_acls(NetworkAclIds=ids[:1])
 
 
-def test_acls_cannot_be_made_yet(ec2: Any, refused: Any) -> None:
-    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-    with refused("InvalidAction"):
+@pytest.fixture
+def vpc(ec2: Any) -> str:
+    return str(ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"])
+
+
+@pytest.fixture
+def subnet(ec2: Any, vpc: str) -> str:
+    return str(ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"])
+
+
+def acl_of(ec2: Any, subnet: str) -> tuple[str, str]:
+    """Return the ids of a subnet's ACL and of its association."""
+    (acl,) = ec2.describe_network_acls(Filters=[{"Name": "association.subnet-id", "Values": [subnet]}])["NetworkAcls"]
+    (own,) = (a["NetworkAclAssociationId"] for a in acl["Associations"] if a["SubnetId"] == subnet)
+    return acl["NetworkAclId"], own
+
+
+def test_a_new_acl_lets_nothing_pass(ec2: Any, vpc: str) -> None:
+    tags = [{"Key": "Name", "Value": "shut"}]
+    asked = {"VpcId": vpc, "TagSpecifications": [{"ResourceType": "network-acl", "Tags": tags}], "ClientToken": "once"}
+    answer = ec2.create_network_acl(**asked)
+    acl = answer["NetworkAcl"]
+    assert answer["ClientToken"] == "once" and acl == {
+        "NetworkAclId": acl["NetworkAclId"],
+        "VpcId": vpc,
+        "OwnerId": OPERATOR,
+        "IsDefault": False,
+        "Associations": [],
+        "Entries": [rule(32767, "deny", True), rule(32767, "deny", False)],
+        "Tags": tags,
+    }
+    assert ec2.describe_network_acls(NetworkAclIds=[acl["NetworkAclId"]])["NetworkAcls"] == [acl]
+    assert ec2.create_network_acl(**asked)["NetworkAcl"] == acl
+
+
+def test_acls_of_a_vpc_with_ipv6_decide_on_it_too(cloud: Cloud, ec2: Any, vpc: str) -> None:
+    other = ec2.create_network_acl(VpcId=vpc)["NetworkAcl"]["NetworkAclId"]
+    with cloud.database.write() as db:
+        db.add(VpcCidrBlock(id=new_id("vpc-cidr-assoc"), vpc_id=vpc, cidr="fd6f:6700::/56"))
+        add_ipv6_entries(db, vpc)
+        add_ipv6_entries(db, vpc)
+    made = ec2.create_network_acl(VpcId=vpc)["NetworkAcl"]["NetworkAclId"]
+
+    def ipv6_of(*conditions: tuple[str, str]) -> list[tuple[int, str, str]]:
+        asked = [{"Name": name, "Values": [value]} for name, value in (("vpc-id", vpc), *conditions)]
+        (acl,) = ec2.describe_network_acls(Filters=asked)["NetworkAcls"]
+        ingress = [e for e in acl["Entries"] if not e["Egress"]]
+        return [(e["RuleNumber"], e["RuleAction"], e["Ipv6CidrBlock"]) for e in ingress if "Ipv6CidrBlock" in e]
+
+    last = (32768, "deny", "::/0")
+    assert ipv6_of(("default", "true")) == [(101, "allow", "::/0"), last]
+    assert ipv6_of(("network-acl-id", other)) == ipv6_of(("network-acl-id", made)) == [last]
+    with cloud.database.write() as db:
+        remove_ipv6_entries(db, vpc)
+    assert ipv6_of(("default", "true")) == ipv6_of(("network-acl-id", made)) == []
+
+
+def test_a_default_acl_that_was_changed_lets_no_ipv6_pass_by_itself(cloud: Cloud, ec2: Any, vpc: str) -> None:
+    asked = [{"Name": "vpc-id", "Values": [vpc]}]
+    (acl,) = ec2.describe_network_acls(Filters=asked)["NetworkAcls"]
+    ec2.delete_network_acl_entry(NetworkAclId=acl["NetworkAclId"], RuleNumber=100, Egress=False)
+    with cloud.database.write() as db:
+        add_ipv6_entries(db, vpc)
+    (acl,) = ec2.describe_network_acls(Filters=asked)["NetworkAcls"]
+    found = [(e["Egress"], e["RuleNumber"]) for e in acl["Entries"] if "Ipv6CidrBlock" in e]
+    assert found == [(True, 101), (True, 32768), (False, 32768)]
+
+
+def test_a_subnet_is_put_under_another_acl(cloud: Cloud, ec2: Any, vpc: str, subnet: str, refused: Any) -> None:
+    default, association = acl_of(ec2, subnet)
+    acl = ec2.create_network_acl(VpcId=vpc)["NetworkAcl"]["NetworkAclId"]
+    asked = {"AssociationId": association, "NetworkAclId": acl}
+    new = ec2.replace_network_acl_association(**asked)["NewAssociationId"]
+    assert new != association and acl_of(ec2, subnet) == (acl, new)
+    with cloud.database.read() as db:
+        assert db.scalars(select(Task.workflow).where(Task.resource_id == vpc)).all() == ["sync_network"]
+    with refused("InvalidAssociationID.NotFound"):
+        ec2.replace_network_acl_association(**asked)
+    with refused("DependencyViolation", acl):
+        ec2.delete_network_acl(NetworkAclId=acl)
+    with refused("InvalidParameterValue", "cannot delete default network ACL"):
+        ec2.delete_network_acl(NetworkAclId=default)
+    with refused("DependencyViolation"):
+        ec2.delete_vpc(VpcId=vpc)
+    ec2.replace_network_acl_association(AssociationId=new, NetworkAclId=default)
+    ec2.delete_network_acl(NetworkAclId=acl)
+    with refused("InvalidNetworkAclID.NotFound"):
+        ec2.describe_network_acls(NetworkAclIds=[acl])
+    cloud.settle()
+
+
+def test_an_acl_is_for_subnets_of_its_own_vpc(ec2: Any, subnet: str, refused: Any) -> None:
+    other = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    foreign = ec2.create_network_acl(VpcId=other)["NetworkAcl"]["NetworkAclId"]
+    with refused("InvalidParameterValue", "belong to different networks"):
+        ec2.replace_network_acl_association(AssociationId=acl_of(ec2, subnet)[1], NetworkAclId=foreign)
+
+
+def test_there_are_only_so_many_acls(make_cloud: Any, refused: Any) -> None:
+    ec2 = make_cloud(quotas={"network ACLs per VPC": 2}).ec2
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    ec2.create_network_acl(VpcId=vpc)
+    with refused("NetworkAclLimitExceeded"):
         ec2.create_network_acl(VpcId=vpc)
+
+
+def test_another_accounts_acl_is_not_found(cloud: Cloud, ec2: Any, vpc: str, subnet: str, refused: Any) -> None:
+    acl = ec2.create_network_acl(VpcId=vpc)["NetworkAcl"]["NetworkAclId"]
+    other = cloud.another_account()
+    with refused("InvalidNetworkAclID.NotFound"):
+        other.delete_network_acl(NetworkAclId=acl)
+    with refused("InvalidAssociationID.NotFound"):
+        other.replace_network_acl_association(AssociationId=acl_of(ec2, subnet)[1], NetworkAclId=acl)
+    with refused("InvalidVpcID.NotFound"):
+        other.create_network_acl(VpcId=vpc)

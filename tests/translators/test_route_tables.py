@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from engine.default_vpc import new_id
+from engine.routes import add_local_routes, remove_local_routes
+from engine.state import VpcCidrBlock
 from tests.cloud import OPERATOR, Cloud
 
 
@@ -121,8 +124,6 @@ def test_table_and_subnet_must_be_of_one_vpc(ec2: Any, table: str, subnet: str, 
         ec2.replace_route_table_association(AssociationId=id, RouteTableId=foreign)
     with refused("MissingParameter"):
         ec2.associate_route_table(RouteTableId=table)
-    with refused("UnsupportedOperation", "GatewayId"):
-        ec2.associate_route_table(RouteTableId=table, GatewayId="igw-00000000000000001")
 
 
 def test_tables_are_filtered_and_paged(ec2: Any, vpc: str, table: str, subnet: str) -> None:
@@ -141,6 +142,7 @@ def test_tables_are_filtered_and_paged(ec2: Any, vpc: str, table: str, subnet: s
     assert len(chosen(ec2, "route.destination-cidr-block", "0.0.0.0/0")) == 2
     assert len(chosen(ec2, "route.origin", "CreateRoute")) == 2 and len(chosen(ec2, "route.state", "active")) == 3
     assert chosen(ec2, "route.nat-gateway-id", "nat-1") == []
+    assert len(chosen(ec2, "route.gateway-id", "local")) == 3 and len(chosen(ec2, "route.gateway-id", "igw-*")) == 2
     assert [t["RouteTableId"] for t in chosen(ec2, "association.main", "false")] == [table]
     for _ in range(5):
         ec2.create_route_table(VpcId=vpc)
@@ -171,3 +173,43 @@ def test_a_dry_run_makes_no_table(ec2: Any, vpc: str, refused: Any) -> None:
     with refused("DryRunOperation"):
         ec2.create_route_table(VpcId=vpc, DryRun=True)
     assert len(chosen(ec2, "vpc-id", vpc)) == 1
+
+
+def test_there_are_only_so_many_tables(make_cloud: Any, refused: Any) -> None:
+    ec2 = make_cloud(quotas={"route tables per VPC": 2}).ec2
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    ec2.create_route_table(VpcId=vpc)
+    with refused("RouteTableLimitExceeded"):
+        ec2.create_route_table(VpcId=vpc)
+
+
+def test_every_table_has_a_route_to_each_range_of_its_vpc(cloud: Cloud, ec2: Any, vpc: str, table: str) -> None:
+    def ranges() -> list[list[tuple[str, str, str]]]:
+        found = chosen(ec2, "vpc-id", vpc)
+        return [
+            [
+                (r.get("DestinationCidrBlock") or r["DestinationIpv6CidrBlock"], r["GatewayId"], r["State"])
+                for r in t["Routes"]
+            ]
+            for t in found
+        ]
+
+    first, second, third = "10.0.0.0/16", "10.7.0.0/16", "fd6f:6700::/56"
+    with cloud.database.write() as db:
+        for cidr in (second, third):
+            db.add(VpcCidrBlock(id=new_id("vpc-cidr-assoc"), vpc_id=vpc, cidr=cidr))
+            add_local_routes(db, vpc, cidr)
+    ec2.create_route_table(VpcId=vpc)
+    assert ranges() == [[(cidr, "local", "active") for cidr in (first, second, third)]] * 3
+    with cloud.database.write() as db:
+        remove_local_routes(db, vpc, second)
+    assert ranges() == [[(cidr, "local", "active") for cidr in (first, third)]] * 3
+
+
+def test_no_vpn_gateway_ever_propagates_routes(cloud: Cloud, ec2: Any, table: str, refused: Any) -> None:
+    other = cloud.another_account()
+    for name in ("enable_vgw_route_propagation", "disable_vgw_route_propagation"):
+        with refused("InvalidVpnGatewayID.NotFound", "vgw-1"):
+            getattr(ec2, name)(RouteTableId=table, GatewayId="vgw-1")
+        with refused("InvalidRouteTableID.NotFound"):
+            getattr(other, name)(RouteTableId=table, GatewayId="vgw-1")

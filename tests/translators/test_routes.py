@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.cloud import Cloud
+from engine.state import PrefixList
+from tests.cloud import OPERATOR, REGION, Cloud
 
 ANYWHERE = "0.0.0.0/0"
 
@@ -28,7 +29,7 @@ def gateway(ec2: Any, vpc: str) -> str:
 
 def routes(ec2: Any, table: str) -> dict[str, tuple[str, str]]:
     (found,) = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"]
-    return {r["DestinationCidrBlock"]: (r["GatewayId"], r["State"]) for r in found["Routes"]}
+    return {r["DestinationCidrBlock"]: (r["GatewayId"], r["State"]) for r in found["Routes"] if "GatewayId" in r}
 
 
 LOCAL = {"10.0.0.0/16": ("local", "active")}
@@ -48,11 +49,18 @@ def test_a_route_leads_out_until_its_gateway_is_detached(
     cloud.settle()
 
 
-def test_a_destination_is_made_canonical_and_exists_once(ec2: Any, table: str, gateway: str, refused: Any) -> None:
+def test_a_destination_is_made_canonical_and_exists_once(
+    ec2: Any, vpc: str, table: str, gateway: str, refused: Any
+) -> None:
     ec2.create_route(RouteTableId=table, DestinationCidrBlock="100.68.0.18/18", GatewayId=gateway)
     assert "100.68.0.0/18" in routes(ec2, table)
-    with refused("RouteAlreadyExists", "100.68.0.0/18"):
-        ec2.create_route(RouteTableId=table, DestinationCidrBlock="100.68.0.0/18", GatewayId=gateway)
+    again = ec2.create_route(RouteTableId=table, DestinationCidrBlock="100.68.0.0/18", GatewayId=gateway)
+    assert again["Return"], "to the same target"
+    eigw = ec2.create_egress_only_internet_gateway(VpcId=vpc)["EgressOnlyInternetGateway"]
+    other = {"EgressOnlyInternetGatewayId": eigw["EgressOnlyInternetGatewayId"]}
+    ec2.create_route(RouteTableId=table, DestinationIpv6CidrBlock="fd00:0::1/16", GatewayId=gateway)
+    with refused("RouteAlreadyExists", "fd00::/16"):
+        ec2.create_route(RouteTableId=table, DestinationIpv6CidrBlock="fd00::/16", **other)
     for cidr in ("10.0.0.0/16", "10.0.3.0/24"):
         with refused("InvalidParameterValue", "equal to or more specific"):
             ec2.create_route(RouteTableId=table, DestinationCidrBlock=cidr, GatewayId=gateway)
@@ -65,17 +73,43 @@ def test_a_route_needs_a_destination_and_a_target(ec2: Any, table: str, gateway:
         ec2.create_route(RouteTableId=table, GatewayId=gateway)
     with refused("MissingParameter"):
         ec2.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE)
-    for name, value in (
-        ("NatGatewayId", "nat-1"), ("InstanceId", "i-1"), ("NetworkInterfaceId", "eni-1"),
-        ("VpcPeeringConnectionId", "pcx-1"), ("TransitGatewayId", "tgw-1"), ("VpcEndpointId", "vpce-1"),
-    ):  # fmt: skip
+    with refused("InvalidParameterCombination"):
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE, GatewayId=gateway, InstanceId="i-1")
+    with refused("InvalidParameterCombination"):
+        both = {"DestinationCidrBlock": ANYWHERE, "DestinationIpv6CidrBlock": "::/0"}
+        ec2.create_route(RouteTableId=table, GatewayId=gateway, **both)
+    for name in ("TransitGatewayId", "LocalGatewayId", "CarrierGatewayId", "CoreNetworkArn", "VpcEndpointId"):
         with refused("UnsupportedOperation", name):
-            ec2.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE, **{name: value})
-    with refused("UnsupportedOperation", "vgw-1"):
-        ec2.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE, GatewayId="vgw-1")
-    with refused("UnsupportedOperation", "DestinationIpv6CidrBlock"):
-        ec2.create_route(RouteTableId=table, DestinationIpv6CidrBlock="::/0", GatewayId=gateway)
+            ec2.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE, **{name: "x-1"})
+    with refused("InvalidParameterValue", "VPC endpoint"):
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE, GatewayId="vpce-00000000000000000")
     assert routes(ec2, table) == LOCAL
+
+
+def test_nothing_leads_to_where_services_of_the_cloud_are(ec2: Any, table: str, gateway: str, refused: Any) -> None:
+    for destination in ({"DestinationCidrBlock": "169.254.169.0/24"}, {"DestinationIpv6CidrBlock": "fd00:ec2::/64"}):
+        with refused("InvalidParameterValue", "reserved"):
+            ec2.create_route(RouteTableId=table, GatewayId=gateway, **destination)
+    ec2.create_route(RouteTableId=table, GatewayId=gateway, DestinationCidrBlock="169.254.0.0/16")
+
+
+def test_there_are_only_so_many_routes_of_an_ip_version(make_cloud: Any, refused: Any) -> None:
+    cloud = make_cloud(quotas={"routes per route table": 3})
+    ec2, (vpc,) = cloud.ec2, cloud.ec2.describe_vpcs()["Vpcs"]
+    (igw,) = ec2.describe_internet_gateways()["InternetGateways"]
+    table = ec2.create_route_table(VpcId=vpc["VpcId"])["RouteTable"]["RouteTableId"]
+    to = {"RouteTableId": table, "GatewayId": igw["InternetGatewayId"]}
+    with cloud.database.write() as db:
+        db.add(PrefixList(id="pl-00000000000000001", account=OPERATOR, region=REGION, name="a", family="IPv4",
+                          max_entries=2))  # fmt: skip
+    ec2.create_route(**to, DestinationPrefixListId="pl-00000000000000001")
+    ec2.create_route(**to, DestinationCidrBlock="11.0.0.0/8")
+    with refused("RouteLimitExceeded"):
+        ec2.create_route(**to, DestinationCidrBlock="12.0.0.0/8")
+    for n in range(3):
+        ec2.create_route(**to, DestinationIpv6CidrBlock=f"fd{n}0::/16")
+    with refused("RouteLimitExceeded"):
+        ec2.create_route(**to, DestinationIpv6CidrBlock="::/0")
 
 
 def test_the_gateway_must_be_the_vpcs_own(ec2: Any, table: str, refused: Any) -> None:
@@ -84,8 +118,9 @@ def test_the_gateway_must_be_the_vpcs_own(ec2: Any, table: str, refused: Any) ->
     for id in (loose, foreign["InternetGateways"][0]["InternetGatewayId"]):
         with refused("InvalidParameterValue", "belong to different networks"):
             ec2.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE, GatewayId=id)
-    with refused("InvalidInternetGatewayID.NotFound"):
-        ec2.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE, GatewayId="igw-00000000000000000")
+    for id in ("igw-00000000000000000", "vgw-00000000000000000", "local"):
+        with refused("InvalidGatewayID.NotFound", id):
+            ec2.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE, GatewayId=id)
 
 
 def test_a_route_that_is_not_there_is_neither_replaced_nor_deleted(

@@ -61,3 +61,13 @@ def test_a_dry_run_changes_nothing(ec2: Any, refused: Any) -> None:
 def test_a_parameter_that_is_not_honoured_is_refused(ec2: Any, refused: Any) -> None:
     with refused("UnsupportedOperation", "Ipv4IpamPoolId"):
         ec2.create_vpc(CidrBlock="10.0.0.0/16", Ipv4IpamPoolId="ipam-pool-1")
+
+
+def test_a_vpc_that_was_dedicated_can_be_so_no_more(cloud: Cloud, ec2: Any, refused: Any) -> None:
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16", InstanceTenancy="dedicated")["Vpc"]["VpcId"]
+    assert ec2.modify_vpc_tenancy(VpcId=vpc, InstanceTenancy="default")["ReturnValue"] is True
+    assert ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["InstanceTenancy"] == "default"
+    with refused("InvalidParameterValue"):
+        ec2.modify_vpc_tenancy(VpcId=vpc, InstanceTenancy="dedicated")
+    with refused("InvalidVpcID.NotFound"):
+        cloud.another_account().modify_vpc_tenancy(VpcId=vpc, InstanceTenancy="default")

@@ -44,6 +44,9 @@ from tests.engine.drivers.northbound import NorthboundServer
         (Rule("in", "icmp", ("0.0.0.0/0",), -1, -1), "ip4 && icmp4"),
         (Rule("in", "1", ("0.0.0.0/0",), 3, 4), "ip4 && icmp4 && icmp4.type == 3 && icmp4.code == 4"),
         (Rule("in", "icmpv6", ("::/0",), 128), "ip6 && icmp6 && icmp6.type == 128"),
+        (Rule("in", "58", ("::/0",), 128, -1), "ip6 && icmp6 && icmp6.type == 128"),
+        (Rule("in", "58", ("0.0.0.0/0",), 128, -1), "ip4 && ip.proto == 58"),
+        (Rule("in", "1", ("::/0",), 8, 0), "ip6 && ip.proto == 1"),
         (Rule("out", "50", ("2001:db8::/32",)), "ip6 && ip6.dst == 2001:db8::/32 && ip.proto == 50"),
     ],
 )
@@ -138,6 +141,17 @@ class TestOvn:
         ways = {r["ip_prefix"]: r["nexthop"] for r in server.rows("Logical_Router_Static_Route")}
         assert [ways[to] for to in ("::/0", "192.0.2.0/24", "172.16.0.0/12")] == ["discard"] * 3
         assert "Address_Set" not in server.dump()
+
+    def test_an_uplink_that_only_leads_out_is_shut_for_every_subnet(
+        self, made_ovn: Ovn, server: NorthboundServer
+    ) -> None:
+        def shut() -> set[str]:
+            return {row["match"] for row in server.rows("ACL") if "pkt.mark" in row["match"]}
+
+        from_anywhere = "pkt.mark == 6 && ip6.src == {::/0}"
+        assert shut() == {f"outport == @pg_subnet_1 && {from_anywhere}"}
+        made_ovn.ensure_network(replace(NETWORK, uplink=Uplink("198.18.0.9", only_out=True)))
+        assert shut() == {f"outport == @pg_subnet_{n} && {from_anywhere}" for n in (1, 2)}
 
     def test_an_overlay_has_no_wire(self, made_ovn: Ovn, server: NorthboundServer) -> None:
         made_ovn.ensure_network(replace(NETWORK, vlan=None, uplink=None))

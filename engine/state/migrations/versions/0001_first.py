@@ -760,7 +760,6 @@ def upgrade() -> None:
         sa.Column("target", sa.String(length=40), nullable=False),
         sa.Column("interface_id", sa.String(length=40), nullable=True),
         sa.Column("origin", sa.String(length=32), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
         sa.ForeignKeyConstraint(["route_table_id"], ["route_table.id"], name=op.f("route_route_table_id_fkey")),
         sa.PrimaryKeyConstraint("route_table_id", "destination", name=op.f("route_pkey")),
     )
