@@ -22,6 +22,14 @@ class Exhausted(Exception):
     """There is no free address, or no free VLAN, left."""
 
 
+class InUse(ValueError):
+    """Somebody has the address, or a part of the prefix, that is wanted: ``address``."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"InUse: {address}")
+        self.address = address
+
+
 @cache
 def usable(cidr: str) -> tuple[int, int]:
     """Return the first and last number that an interface of this subnet may have."""
@@ -55,14 +63,14 @@ _ONE_LESS = Prepared(
 
 
 def take_private(db: Session, subnet: Any, interface_id: str, wanted: str = "", primary: bool = True) -> str:
-    """Give an interface the wanted address, or a free one. Raise Exhausted, or ValueError("InUse").
+    """Give an interface the wanted address, or a free one. Raise Exhausted, or InUse.
 
     ``subnet`` is a row with an ``id`` and a ``cidr``.
     """
     if wanted:
         number = int(IPv4Address(wanted))
         if db.get(PrivateAddress, (subnet.id, number)) is not None:
-            raise ValueError("InUse")
+            raise InUse(wanted)
     else:
         number = _free(db, subnet.id, *usable(subnet.cidr))
     address = str(IPv4Address(number))

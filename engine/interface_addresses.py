@@ -70,7 +70,7 @@ class Given:
 
 
 def give(db: Session, subnet: Any, interface_id: str, extras: Extras) -> Given:
-    """Give an interface more addresses. Raise addresses.Exhausted, or ValueError("InUse").
+    """Give an interface more addresses. Raise addresses.Exhausted or InUse.
 
     ``subnet`` is a row with an ``id`` and a ``cidr``, and a range of IPv6 where that is wished for.
     """

@@ -5,7 +5,7 @@ from ipaddress import IPv6Address, IPv6Network
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
-from engine.addresses import RESERVED_HEAD, RESERVED_TAIL, Exhausted
+from engine.addresses import RESERVED_HEAD, RESERVED_TAIL, Exhausted, InUse
 from engine.prefixes import LENGTHS
 from engine.reservations import Span, draw, open_spans, reserved, span
 from engine.state import InterfacePrefix, Ipv6Address, SubnetCidrBlock
@@ -27,14 +27,14 @@ def usable6(cidr: str) -> Span:
 
 
 def take_ipv6(db: Session, subnet_id: str, cidr6: str, interface_id: str, wanted: str = "") -> str:
-    """Give an interface the wanted address, or a free one. Raise Exhausted, or ValueError("InUse").
+    """Give an interface the wanted address, or a free one. Raise Exhausted, or InUse.
 
     ``cidr6`` is the subnet's range. An interface's addresses keep the order in which it got them. The subnet's row
     is locked, so that nobody takes a prefix meanwhile.
     """
     address = str(IPv6Address(wanted)) if wanted else _free(db, subnet_id, cidr6)
     if wanted and _is_taken(db, subnet_id, address):
-        raise ValueError("InUse")
+        raise InUse(address)
     positions = select(Ipv6Address.position).where(Ipv6Address.interface_id == interface_id)
     position = max(db.scalars(positions), default=-1) + 1
     put(db, Ipv6Address, subnet_id=subnet_id, address=address, interface_id=interface_id, position=position)

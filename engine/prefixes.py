@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
-from engine.addresses import Exhausted, release_private, usable
+from engine.addresses import Exhausted, InUse, release_private, usable
 from engine.reservations import Span, draw, open_spans, reserved, span
 from engine.state import InterfacePrefix, Ipv6Address, PrivateAddress, Subnet
 from engine.state.prepared import put
@@ -23,7 +23,7 @@ def holder(interface_id: str, cidr: str) -> str:
 
 
 def take_prefix(db: Session, subnet: Any, interface_id: str, wanted: str = "") -> str:
-    """Give an interface the wanted prefix of IPv4, or a free one. Raise Exhausted, or ValueError("InUse").
+    """Give an interface the wanted prefix of IPv4, or a free one. Raise Exhausted, or InUse.
 
     ``subnet`` is a row with an ``id`` and a ``cidr``. Each address of a prefix is taken as any other is, so that
     nobody else gets it.
@@ -31,9 +31,9 @@ def take_prefix(db: Session, subnet: Any, interface_id: str, wanted: str = "") -
     first = int(IPv4Network(wanted)[0]) if wanted else _free(db, subnet)
     numbers = range(first, first + _SIZE)
     within = (PrivateAddress.number >= numbers[0], PrivateAddress.number <= numbers[-1])
-    if db.scalar(select(exists().where(PrivateAddress.subnet_id == subnet.id, *within))):
-        raise ValueError("InUse")
     cidr = f"{IPv4Address(first)}/{LENGTHS[4]}"
+    if db.scalar(select(exists().where(PrivateAddress.subnet_id == subnet.id, *within))):
+        raise InUse(cidr)
     taken = {"subnet_id": subnet.id, "interface_id": holder(interface_id, cidr), "is_primary": False}
     for number in numbers:
         put(db, PrivateAddress, **taken, number=number, address=str(IPv4Address(number)))
@@ -62,7 +62,7 @@ def _places(inside: Span, size: int, whole: Span) -> range:
 
 
 def take_prefix6(db: Session, subnet_id: str, cidr6: str, interface_id: str, wanted: str = "") -> str:
-    """Give an interface the wanted prefix of IPv6, or a free one. Raise Exhausted, or ValueError("InUse").
+    """Give an interface the wanted prefix of IPv6, or a free one. Raise Exhausted, or InUse.
 
     ``cidr6`` is the subnet's range.
     """
@@ -72,7 +72,7 @@ def take_prefix6(db: Session, subnet_id: str, cidr6: str, interface_id: str, wan
     place = int(IPv6Network(wanted)[0]) // _SIZE_6 if wanted else _free6(db, subnet_id, cidr6, taken, held)
     cidr = _cidr6(place)
     if place in taken or cidr in held:
-        raise ValueError("InUse")
+        raise InUse(cidr)
     put(db, InterfacePrefix, subnet_id=subnet_id, cidr=cidr, interface_id=interface_id)
     return cidr
 
