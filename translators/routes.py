@@ -29,7 +29,7 @@ def _gateway(call: Call, table: RouteTable, gateway_id: str | None, destination:
         text = f"route table {table.id} and network gateway {gateway_id} belong to different networks"
         refuse("InvalidParameterValue", text)
     for block in call.db.scalars(select(VpcCidrBlock.cidr).where(VpcCidrBlock.vpc_id == table.vpc_id)):
-        if IPv4Network(destination).subnet_of(IPv4Network(block)):
+        if ":" not in block and IPv4Network(destination).subnet_of(IPv4Network(block)):
             text = f"The destination CIDR block {destination} is equal to or more specific than one of this VPC's"
             refuse(
                 "InvalidParameterValue", f"{text} CIDR blocks. This route can target only an interface or an instance."
