@@ -69,7 +69,8 @@ class Settings(BaseSettings):
     physical_interface: str = ""
     """A network card (a VLAN trunk) to put into the physical bridge br-phys; empty means none."""
     guest_dns: str = ""
-    """Comma-separated resolvers handed to guests; empty means those of this host, or 1.1.1.1 if it has none."""
+    """Comma-separated resolvers for names that are not a VPC's own (``ADDRESS`` or ``ADDRESS#PORT``); empty means those
+    of this host, or 1.1.1.1 if it has none."""
     guest_mtu: int = Field(default=1442, ge=576, le=9000)
     """The MTU that guests are given."""
 

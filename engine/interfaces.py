@@ -5,12 +5,21 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from engine.addresses import free_public, new_mac, take_private
 from engine.interface_addresses import release_addresses
-from engine.state import Address, InterfaceGroup, InterfacePermission, NetworkInterface, Tag, Vpc
+from engine.state import (
+    Address,
+    Endpoint,
+    InterfaceGroup,
+    InterfacePermission,
+    InternetGateway,
+    NetworkInterface,
+    Tag,
+    Vpc,
+)
 from engine.state.prepared import put
 from settings import Settings
 
@@ -85,13 +94,19 @@ def replace_groups(db: Session, interface_id: str, group_ids: Sequence[str]) -> 
 
 
 def lend_uplink(db: Session, settings: Settings, vpc: Vpc) -> None:
-    """Give a VPC's router an address on the external network. Raise addresses.Exhausted when the pool has none."""
-    vpc.uplink_address = _lend(db, settings, {"account": vpc.account, "region": vpc.region}, vpc.id)
+    """Give a VPC's router an address on the external network, if it has none. Raise addresses.Exhausted."""
+    if vpc.uplink_address is None:
+        vpc.uplink_address = _lend(db, settings, {"account": vpc.account, "region": vpc.region}, vpc.id)
 
 
 def take_back_uplink(db: Session, vpc: Vpc) -> None:
-    take_back_public(db, vpc.id)
-    vpc.uplink_address = None
+    """Take the address back unless an internet gateway or the endpoint of a service outside still needs it."""
+    db.flush()
+    gateway = exists().where(InternetGateway.vpc_id == vpc.id)
+    endpoint = exists().where(Endpoint.vpc_id == vpc.id, Endpoint.kind == "Gateway")
+    if not db.scalar(select(or_(gateway, endpoint))):
+        take_back_public(db, vpc.id)
+        vpc.uplink_address = None
 
 
 def take_back_public(db: Session, interface_id: str) -> None:

@@ -6,9 +6,10 @@ and has no row is an orphan for good. Resources with a task under way are left t
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, or_, select
 from sqlalchemy.orm import Session
 
 from engine import desired, tasks
@@ -17,6 +18,7 @@ from engine.state import (
     ConsoleOutput,
     Host,
     Instance,
+    NatGateway,
     NetworkInterface,
     Replay,
     SecurityGroup,
@@ -153,18 +155,13 @@ def _remove_orphans(engine: Engine, compute: Compute, present: set[str]) -> None
 
 
 def _reconcile_network(engine: Engine, drivers: Drivers) -> None:
-    """Remove what has no row, and bring what is there to what the database says."""
+    """Remove what has no row, bring what is there to what the database says, and bring back what is lost."""
     network = drivers.network
     ports, groups, networks = network.list_ports(), network.list_groups(), network.list_networks()
     with engine.database.read() as db:
         known = {kind: _ids(db, kind) for kind in (NetworkInterface, SecurityGroup, Vpc)}
-        plugged = set(
-            db.scalars(
-                select(NetworkInterface.id)
-                .join(Instance, Instance.id == NetworkInterface.instance_id)
-                .where(Instance.state.in_(desired.PLUGGED))
-            )
-        )
+        plugged = {row.id: row for row in db.execute(_plugged())}
+        gateways = set(db.scalars(select(NatGateway.vpc_id).where(NatGateway.state == "available")))
         busy = set(db.scalars(select(Task.resource_id)))
     for id in ports - known[NetworkInterface] - busy:
         network.remove_port(id)
@@ -172,10 +169,15 @@ def _reconcile_network(engine: Engine, drivers: Drivers) -> None:
         network.remove_group(id)
     for id in networks - known[Vpc] - busy:
         network.remove_network(id)
-    stray = (ports & known[NetworkInterface]) - plugged
+    lost = {row.vpc_id for id, row in plugged.items() if id not in ports and row.instance_id not in busy}
+    lost |= (gateways | {row.vpc_id for row in plugged.values()}) - networks
+    for vpc in lost - busy:
+        log.warning("bringing a network back that was lost", vpc=vpc)
+    stray = (ports & known[NetworkInterface]) - plugged.keys()
     with engine.database.write() as db:
         for present, kind, workflow in (
-            (networks, Vpc, "sync_network"),
+            (lost, Vpc, "restore_network"),
+            (networks - lost, Vpc, "sync_network"),
             (groups, SecurityGroup, "sync_group"),
             (stray, NetworkInterface, "sync_port"),
         ):
@@ -183,6 +185,13 @@ def _reconcile_network(engine: Engine, drivers: Drivers) -> None:
             for id, region in rows:
                 if id not in busy:
                     tasks.start(db, id, workflow, region)
+
+
+def _plugged() -> Select[Any]:
+    """Select the interfaces that should be on the network."""
+    rows = select(NetworkInterface.id, NetworkInterface.vpc_id, NetworkInterface.instance_id)
+    there = or_(Instance.state.in_(desired.PLUGGED), NetworkInterface.kind == "vpc_endpoint")
+    return rows.outerjoin(Instance, Instance.id == NetworkInterface.instance_id).where(there)
 
 
 def _ids(db: Session, kind: type[NetworkInterface | SecurityGroup | Vpc]) -> set[str]:

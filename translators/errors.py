@@ -18,6 +18,7 @@ _NOT_FOUND = {
         "InvalidSubnetCidrReservationID.NotFound", "The subnet CIDR reservation ID '{}' does not exist"
     ),
     "DhcpOptions": ("InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{}' does not exist"),
+    "Endpoint": ("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '{}' does not exist"),
     "Image": ("InvalidAMIID.NotFound", "The image id '[{}]' does not exist"),
     "Instance": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
     "InterfacePermission": (

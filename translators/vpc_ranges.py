@@ -104,7 +104,7 @@ def check_external(call: Call, vpc: Vpc, cidrs: Sequence[str] = ()) -> None:
     for cidr in cidrs or _blocks(call, vpc):
         if ":" not in cidr and IPv4Network(cidr).overlaps(outside):
             text = f"The CIDR '{cidr}' of {vpc.id} overlaps with the external network {outside}"
-            refuse("InvalidVpc.Range", f"{text}: such a VPC cannot have an internet gateway.")
+            refuse("InvalidVpc.Range", f"{text}: such a VPC cannot have a way out.")
 
 
 def give_range6(call: Call, vpc: Vpc, border_group: str | None) -> VpcCidrBlock:

@@ -10,6 +10,7 @@ from engine import tasks
 from engine.addresses import Exhausted
 from engine.default_vpc import make_default_vpc, make_vpc
 from engine.state import (
+    Endpoint,
     InternetGateway,
     NetworkAcl,
     NetworkAclEntry,
@@ -194,6 +195,7 @@ def _has_dependants(call: Call, vpc: Vpc) -> bool:
         exists().where(Subnet.vpc_id == vpc.id),
         exists().where(NetworkInterface.vpc_id == vpc.id),
         exists().where(InternetGateway.vpc_id == vpc.id),
+        exists().where(Endpoint.vpc_id == vpc.id),
         exists().where(SecurityGroup.vpc_id == vpc.id, SecurityGroup.name != "default"),
         exists().where(NetworkAcl.vpc_id == vpc.id, NetworkAcl.is_default.is_(False)),
         exists().where(RouteTableAssociation.vpc_id == vpc.id, RouteTableAssociation.subnet_id != ""),

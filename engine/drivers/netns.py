@@ -1,4 +1,4 @@
-"""The metadata service's doors: for each network a namespace that sits on its metadata port, and sockets inside it.
+"""What a network serves itself: for each a namespace that sits on its metadata port, and sockets inside of it.
 
 Networks may use the same addresses, so a guest's address says who asks only together with the socket it came in by.
 """
@@ -11,14 +11,32 @@ import time
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
+from socket import (
+    AF_INET,
+    AF_INET6,
+    SO_REUSEADDR,
+    SOCK_DGRAM,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    AddressFamily,
+    SocketKind,
+    socket,
+)
 
 from engine.drivers.base import DriverError
-from engine.drivers.ovn_names import METADATA_ADDRESS, metadata_mac, metadata_port
+from engine.drivers.ovn_names import (
+    METADATA_ADDRESS,
+    METADATA_ADDRESS_6,
+    RESOLVER_ADDRESS,
+    RESOLVER_ADDRESS_6,
+    metadata_mac,
+    metadata_port,
+)
 
 _PREFIX = "gf-"
 _NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
+_HAS_IPV6 = Path("/proc/net/if_inet6").exists()
 # Open vSwitch makes a device a moment after the database names it; and is given up on as soon as a task would be.
 _DEVICE_SECONDS = 10
 _COMMAND_SECONDS = 30
@@ -39,10 +57,11 @@ class MetadataListeners:
         self._datapath = datapath
         self._lock = threading.Lock()
 
-    def ensure_namespace(self, network_id: str) -> str:
-        """Make a namespace that owns 169.254.169.254 in the network and reaches all of its subnets; return its name.
+    def ensure_namespace(self, network_id: str, resolver: str = "") -> str:
+        """Make a namespace that reaches all subnets of the network; return its name.
 
-        The network's subnets share one switch, so every guest is on link: no gateway is needed on the way back.
+        It owns the addresses of the metadata service and of the resolver, one of which, ``resolver``, is the network's
+        own. The network's subnets share one switch, so every guest is on link: no gateway is on the way back.
         """
         name = self._name(network_id)
         with self._lock:
@@ -50,23 +69,32 @@ class MetadataListeners:
                 # A name without a mount is what a crash (or a reboot) leaves.
                 (_NAMESPACES / name).unlink(missing_ok=True)
                 _run("ip", "netns", "add", name)
-            self._ensure_device(network_id, name)
+            self._ensure_device(network_id, name, resolver)
         return name
 
-    def listen(self, network_id: str, port: int = 80) -> socket:
-        """Return a listening TCP socket at the metadata address of a network whose namespace was ensured.
+    def listen(self, network_id: str, port: int = 80, address: str = METADATA_ADDRESS) -> socket:
+        """Return a listening TCP socket at one of the addresses of a network whose namespace was ensured.
 
         It stays in that network wherever it is used, and works until it is closed or the namespace is removed.
         """
-        listener = _socket_inside(self._name(network_id))
-        try:
-            listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            listener.bind((METADATA_ADDRESS, port))
-            listener.listen(_BACKLOG)
-        except OSError as error:
-            listener.close()
-            raise DriverError(f"cannot listen in {network_id}: {error}") from error
+        listener = self._bound(network_id, address, port, SOCK_STREAM)
+        listener.listen(_BACKLOG)
         return listener
+
+    def hear(self, network_id: str, port: int, address: str) -> socket:
+        """Return a UDP socket at one of the addresses of a network, as ``listen`` does for TCP."""
+        return self._bound(network_id, address, port, SOCK_DGRAM)
+
+    def _bound(self, network_id: str, address: str, port: int, kind: SocketKind) -> socket:
+        family = AF_INET6 if ":" in address else AF_INET
+        found = _socket_inside(self._name(network_id), family, kind)
+        try:
+            found.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            found.bind((address, port))
+        except OSError as error:
+            found.close()
+            raise DriverError(f"cannot listen at {address} in {network_id}: {error}") from error
+        return found
 
     def remove_namespace(self, network_id: str) -> None:
         """Take the namespace and its port away. Sockets made in it hear nothing any more."""
@@ -88,12 +116,12 @@ class MetadataListeners:
     def _name(self, network_id: str) -> str:
         return self._prefix + network_id
 
-    def _ensure_device(self, network_id: str, name: str) -> None:
+    def _ensure_device(self, network_id: str, name: str, resolver: str) -> None:
         device = _device_of(network_id)
         self._add_port(network_id, device)
         if not _is_device(device, name):
             self._move_device(network_id, device, name)
-        _run("ip", "-n", name, "-batch", "-", text=_batch(device, metadata_mac(network_id)))
+        _run("ip", "-n", name, "-batch", "-", text=_batch(device, metadata_mac(network_id), resolver))
         if self._datapath == "netdev":
             _run("ip", "netns", "exec", name, "ethtool", "-K", device, "tx", "off")
 
@@ -118,13 +146,17 @@ def _device_of(network_id: str) -> str:
     return "gfm-" + sha256(network_id.encode()).hexdigest()[:11]
 
 
-def _batch(device: str, mac: str) -> str:
+def _batch(device: str, mac: str, resolver: str) -> str:
+    served = [METADATA_ADDRESS, RESOLVER_ADDRESS, *filter(None, [resolver])]
+    served6 = [METADATA_ADDRESS_6, RESOLVER_ADDRESS_6] if _HAS_IPV6 else []
     return "\n".join(
         [
             "link set lo up",
             f"link set {device} address {mac} up",
-            f"address replace {METADATA_ADDRESS}/32 dev {device}",
+            *(f"address replace {address}/32 dev {device}" for address in served),
             f"route replace default dev {device} scope link src {METADATA_ADDRESS}",
+            *(f"address replace {address}/128 dev {device} nodad" for address in served6),
+            *([f"route replace ::/0 dev {device}"] if served6 else []),
             "",
         ]
     )
@@ -149,14 +181,14 @@ def _appears(device: str, seconds: float) -> bool:
     return True
 
 
-def _socket_inside(name: str) -> socket:
+def _socket_inside(name: str, family: AddressFamily, kind: SocketKind) -> socket:
     """Make a socket from a thread that enters the namespace and ends: a socket belongs where it was made."""
     made: list[socket] = []
 
     def enter() -> None:
         with suppress(OSError), open(_NAMESPACES / name) as namespace:
             if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET) == 0:
-                made.append(socket(AF_INET, SOCK_STREAM))
+                made.append(socket(family, kind))
 
     thread = threading.Thread(target=enter)
     thread.start()

@@ -1,8 +1,8 @@
-"""The doors that guests knock at: a namespace with a listening socket for every VPC, opened and closed as needed."""
+"""What guests find in their VPC: a namespace for each, with a door for metadata and, maybe, a resolver of names."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 from aiohttp import web
+
+from engine.resolver.server import NameServer, Resolver
 
 Found = TypeVar("Found")
 Respond = Callable[[str, web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -23,6 +25,11 @@ _CONNECTION_SECONDS = 10.0
 _CHECK_SECONDS = 30.0
 """A restart of the switch takes devices out of namespaces without a word: how often they are made sure of."""
 _LONGEST_WAIT = 30.0
+_DNS = 53
+
+METADATA = "169.254.169.254"
+RESOLVERS = ("169.254.169.253", "fd00:ec2::253")
+"""Where the resolver of every VPC is, besides the address in the VPC's own range."""
 
 log = structlog.get_logger()
 
@@ -30,8 +37,9 @@ log = structlog.get_logger()
 class Listeners(Protocol):
     """What this host offers (see ``drivers.netns``). Every method may block, and raise when the host refuses."""
 
-    def ensure_namespace(self, network_id: str) -> str: ...
-    def listen(self, network_id: str, port: int = 80) -> socket: ...
+    def ensure_namespace(self, network_id: str, resolver: str = "") -> str: ...
+    def listen(self, network_id: str, port: int = 80, address: str = METADATA) -> socket: ...
+    def hear(self, network_id: str, port: int, address: str) -> socket: ...
     def remove_namespace(self, network_id: str) -> None: ...
     def list_namespaces(self) -> set[str]: ...
 
@@ -75,6 +83,20 @@ class Door(web.Server):
 
 
 @dataclass(frozen=True)
+class Post:
+    """What is open in a VPC. ``names`` answers at ``resolver``, which is empty where the VPC has no resolver."""
+
+    door: Door
+    resolver: str = ""
+    names: NameServer | None = None
+
+    async def close(self) -> None:
+        await self.door.close()
+        if self.names is not None:
+            await self.names.close()
+
+
+@dataclass(frozen=True)
 class _Setback:
     tries: int
     again: float
@@ -88,11 +110,12 @@ class Doors:
     finds the namespaces of its predecessor, and takes over or removes them.
     """
 
-    def __init__(self, listeners: Listeners, respond: Respond) -> None:
+    def __init__(self, listeners: Listeners, respond: Respond, resolver: Resolver) -> None:
         self._listeners = listeners
         self._respond = respond
+        self._resolver = resolver
         self._host = ThreadPoolExecutor(4, "doors")
-        self._open: dict[str, Door] = {}
+        self._open: dict[str, Post] = {}
         self._checked: dict[str, float] = {}
         self._work: dict[str, asyncio.Task[None]] = {}
         self._setbacks: dict[str, _Setback] = {}
@@ -102,15 +125,18 @@ class Doors:
         """The VPCs whose guests are listened to."""
         return set(self._open)
 
-    async def converge(self, wanted: set[str]) -> None:
-        """Begin whatever must be done to listen in these VPCs and in no other. Raises what ``list_namespaces`` does."""
+    async def converge(self, wanted: Mapping[str, str]) -> None:
+        """Begin whatever must be done to listen in these VPCs and in no other. Raises what ``list_namespaces`` does.
+
+        ``wanted`` has, for each VPC, the address of its resolver; nothing where it has none.
+        """
         present = await self._on_host(self._listeners.list_namespaces)
-        for id in wanted | present | self._open.keys():
+        for id in wanted.keys() | present | self._open.keys():
             if id not in self._work and not self._must_wait(id):
                 if id not in wanted:
                     self._begin(id, self._leave(id))
-                elif id not in present or id not in self._open or self._is_unchecked(id):
-                    self._begin(id, self._serve(id, lost=id not in present))
+                elif id not in present or not self._is_as(id, wanted[id]) or self._is_unchecked(id):
+                    self._begin(id, self._serve(id, wanted[id], lost=id not in present))
 
     async def close(self) -> None:
         """Stop listening. The namespaces stay: guests outlive this process, and the next one starts the quicker."""
@@ -123,6 +149,9 @@ class Doors:
 
     def _must_wait(self, id: str) -> bool:
         return id in self._setbacks and self._setbacks[id].again > _now()
+
+    def _is_as(self, id: str, resolver: str) -> bool:
+        return id in self._open and self._open[id].resolver == resolver
 
     def _is_unchecked(self, id: str) -> bool:
         return self._checked[id] + _CHECK_SECONDS < _now()
@@ -142,22 +171,37 @@ class Doors:
         finally:
             del self._work[id]
 
-    async def _serve(self, id: str, lost: bool) -> None:
-        if lost:
-            # Somebody removed the namespace; the socket in it hears nothing any more.
+    async def _serve(self, id: str, resolver: str, lost: bool) -> None:
+        if lost or not self._is_as(id, resolver):
+            # Sockets hear nothing any more in a namespace that somebody removed.
             await self._shut(id)
-        await self._on_host(self._listeners.ensure_namespace, id)
+        await self._on_host(self._listeners.ensure_namespace, id, resolver)
         if id not in self._open:
-            listener = await self._on_host(self._listeners.listen, id)
-            door = Door(id, self._respond)
-            try:
-                await door.open(listener)
-            except BaseException:
-                listener.close()
-                raise
-            self._open[id] = door
-            log.info("serving metadata", vpc_id=id)
+            self._open[id] = await self._opened(id, resolver)
+            log.info("serving metadata", vpc_id=id, resolver=resolver)
         self._checked[id] = _now()
+
+    async def _opened(self, id: str, resolver: str) -> Post:
+        sockets: list[socket] = []
+
+        async def take(work: Callable[..., socket], *arguments: Any) -> socket:
+            sockets.append(await self._on_host(work, id, *arguments))
+            return sockets[-1]
+
+        door, names = Door(id, self._respond), NameServer(id, self._resolver) if resolver else None
+        try:
+            await door.open(await take(self._listeners.listen))
+            if names is not None:
+                addresses = (resolver, *RESOLVERS)
+                streams = [await take(self._listeners.listen, _DNS, address) for address in addresses]
+                datagrams = [await take(self._listeners.hear, _DNS, address) for address in addresses]
+                await names.open(streams, datagrams)
+        except BaseException:
+            await Post(door, resolver, names).close()
+            for each in sockets:
+                each.close()
+            raise
+        return Post(door, resolver, names)
 
     async def _leave(self, id: str) -> None:
         await self._shut(id)
@@ -165,12 +209,12 @@ class Doors:
         log.info("no more metadata to serve", vpc_id=id)
 
     async def _shut(self, id: str) -> None:
-        door = self._open.pop(id, None)
+        post = self._open.pop(id, None)
         self._checked.pop(id, None)
-        if door is not None:
-            await door.close()
+        if post is not None:
+            await post.close()
 
-    async def _on_host(self, work: Callable[..., Found], *arguments: str) -> Found:
+    async def _on_host(self, work: Callable[..., Found], *arguments: Any) -> Found:
         return await asyncio.get_running_loop().run_in_executor(self._host, work, *arguments)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from engine.desired import PLUGGED
+from engine.desired import PLUGGED, resolver_address
 from engine.state import (
     Address,
     Instance,
@@ -219,12 +219,16 @@ def _loaded(value: Any) -> list[Any]:
     return found
 
 
-def networks_on(db: Session, hosts: Collection[str]) -> set[str]:
-    """Return the VPCs whose metadata must be served on these hosts: those where an instance there has an interface."""
+def networks_on(db: Session, hosts: Collection[str]) -> dict[str, str]:
+    """Return the VPCs that must be served on these hosts, and where each has its resolver, if it has one.
+
+    They are those where an instance on these hosts has an interface.
+    """
     rows = (
-        select(NetworkInterface.vpc_id)
+        select(Vpc.id, Vpc.cidr, Vpc.dns_support)
         .distinct()
+        .join(NetworkInterface, NetworkInterface.vpc_id == Vpc.id)
         .join(Instance, Instance.id == NetworkInterface.instance_id)
         .where(Instance.host.in_(hosts), Instance.state.in_(PLUGGED))
     )
-    return set(db.scalars(rows))
+    return {id: resolver_address(cidr) if named else "" for id, cidr, named in db.execute(rows)}

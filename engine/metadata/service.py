@@ -12,11 +12,15 @@ import structlog
 from aiohttp import web
 from sqlalchemy import select
 
+from engine.desired import resolvers
 from engine.metadata.answers import Answer, Answers, Question, page
 from engine.metadata.doors import Doors, Listeners
 from engine.metadata.facts import networks_on
 from engine.metadata.identity import open_identity
 from engine.metadata.tokens import derive_secret
+from engine.resolver.forwarder import Forwarder
+from engine.resolver.records import Records
+from engine.resolver.server import Resolver
 from engine.secrets import open_vault
 from engine.state import Region
 from engine.state.database import Database
@@ -32,12 +36,14 @@ log = structlog.get_logger()
 class Service:
     """Answers requests on threads: neither a slow disk nor a signature keeps the loop from others."""
 
-    def __init__(self, answers: Answers, database: Database, listeners: Listeners, hosts: Collection[str]) -> None:
+    def __init__(
+        self, answers: Answers, database: Database, listeners: Listeners, hosts: Collection[str], forwarder: Forwarder
+    ) -> None:
         self._answers = answers
         self._database = database
         self._hosts = sorted(hosts)
         self._threads = ThreadPoolExecutor(_THREADS, "metadata")
-        self._doors = Doors(listeners, self.respond)
+        self._doors = Doors(listeners, self.respond, Resolver(Records(database), forwarder, self._threads))
         self._blind = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -64,7 +70,7 @@ class Service:
                 log.error("cannot tell which VPCs to serve", error=str(error))
             self._blind = True
 
-    def _networks(self) -> set[str]:
+    def _networks(self) -> dict[str, str]:
         with self._database.read() as db:
             return networks_on(db, self._hosts)
 
@@ -102,7 +108,7 @@ async def serve(
     open_vault(settings.secret_key, key_file)
     secret = derive_secret(settings.secret_key or key_file.read_text().strip())
     answers = Answers(database, secret, open_identity(settings.data / "identity"))
-    await Service(answers, database, listeners, hosts).run(stop)
+    await Service(answers, database, listeners, hosts, Forwarder(resolvers(settings.guest_dns))).run(stop)
 
 
 def run(settings: Settings) -> None:

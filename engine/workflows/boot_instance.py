@@ -1,17 +1,16 @@
 """Bring a pending instance to running."""
 
-from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import bindparam, update
 from sqlalchemy.orm import Session
 
 from engine import desired
-from engine.drivers.base import AttachedDisk, DriverError, Group, Network, Port
+from engine.drivers.base import AttachedDisk, DriverError
+from engine.plugging import plug
 from engine.state import Instance, NetworkInterface, VolumeAttachment
 from engine.state.prepared import Prepared
 from engine.tasks import Job, Step, Wait, in_database
-from settings import Settings
 
 GIVE_UP = "abandon_launch"
 
@@ -25,38 +24,8 @@ def create_disks(job: Job) -> None:
         job.drivers.storages[zone].ensure_disk(disk)
 
 
-@dataclass(frozen=True)
-class _Plugs:
-    """What of the network an instance needs, in the order in which it is made."""
-
-    networks: tuple[Network | None, ...]
-    groups: tuple[Group | None, ...]
-    ports: tuple[Port, ...]
-
-
-def _plugs(db: Session, settings: Settings, instance_id: str) -> _Plugs:
-    cards = desired.cards(db, instance_id)
-    ports = tuple(port for card in cards if (port := desired.port(db, card.id)))
-    vpcs = dict.fromkeys(card.vpc_id for card in cards)
-    groups = dict.fromkeys(group for port in ports for group in port.groups)
-    return _Plugs(
-        tuple(desired.network(db, settings, id) for id in vpcs), tuple(desired.group(db, id) for id in groups), ports
-    )
-
-
 def plug_ports(job: Job) -> None:
-    """Make the networks, the groups and the ports so; what is already so costs a comparison."""
-    driver = job.drivers.network
-
-    def ensure(plugs: _Plugs) -> None:
-        for network in filter(None, plugs.networks):
-            driver.ensure_network(network)
-        for group in filter(None, plugs.groups):
-            driver.ensure_group(group)
-        for port in plugs.ports:
-            driver.ensure_port(port)
-
-    job.converge(partial(_plugs, settings=job.engine.settings, instance_id=job.resource_id), ensure)
+    plug(job, lambda db: [card.id for card in desired.cards(db, job.resource_id)])
 
 
 def start_machine(job: Job) -> None:

@@ -3,20 +3,15 @@
 from functools import partial
 
 from engine import desired
+from engine.plugging import plug
 from engine.tasks import Job, Step
 
 
 def apply(job: Job) -> None:
-    network = job.drivers.network
-    if job.resource_id not in network.list_ports():
-        return
-    port = job.look(partial(desired.port, interface_id=job.resource_id))
-    if port is None:
-        network.remove_port(job.resource_id)
-        return
-    for group_id in port.groups:
-        job.converge(partial(desired.group, group_id=group_id), network.ensure_group)
-    job.converge(partial(desired.port, interface_id=job.resource_id), network.ensure_port)
+    if job.look(partial(desired.port, interface_id=job.resource_id)) is None:
+        job.drivers.network.remove_port(job.resource_id)
+    else:
+        plug(job, lambda _: [job.resource_id])
 
 
 STEPS: list[Step] = [apply]

@@ -79,8 +79,7 @@ class Deployment:
 
     def __init__(self, home: Path) -> None:
         self.home, self.data = home, home / "data"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port, self.resolver_port = _free_port(), _free_port()
         types = home / "instance_types.toml"
         types.write_text(TYPES)
         self._environment = {
@@ -92,6 +91,8 @@ class Deployment:
             "GROUNDFOG_EXTERNAL_POOL": f'["{POOL[0]}", "{POOL[1]}"]',
             "GROUNDFOG_IPV6_POOL": POOL_6,
             "GROUNDFOG_INSTANCE_TYPES": str(types),
+            # Nobody is there until a test needs somebody who knows names of the outside.
+            "GROUNDFOG_GUEST_DNS": f"127.0.0.1#{self.resolver_port}",
         }
 
     # -- the command line ----------------------------------------------------
@@ -230,6 +231,11 @@ def deployed(cache: Path) -> Iterator[Deployment]:
             yield deployment
         finally:
             deployment.remove()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def client(environment: dict[str, str]) -> Any:

@@ -54,19 +54,31 @@ class Loopback:
         self.broken: set[str] = set()
         self.sockets: dict[str, Accepting] = {}
         self.ensured: list[str] = []
+        self.names: dict[tuple[str, str], socket.socket] = {}
 
-    def ensure_namespace(self, network_id: str) -> str:
+    def ensure_namespace(self, network_id: str, resolver: str = "") -> str:
         self.ensured.append(network_id)
         if network_id in self.broken:
             raise RuntimeError("no such luck")
         self.namespaces.add(network_id)
         return network_id
 
-    def listen(self, network_id: str, port: int = 80) -> socket.socket:
+    def listen(self, network_id: str, port: int = 80, address: str = "") -> socket.socket:
         listener = Accepting()
         listener.bind((HERE, 0))
         listener.listen()
-        self.sockets[network_id] = listener
+        if port == 80:
+            self.sockets[network_id] = listener
+        return self._kept(network_id, address, listener)
+
+    def hear(self, network_id: str, port: int, address: str) -> socket.socket:
+        """Beside the TCP socket for the same address, so that both have the same port."""
+        hearing = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        hearing.bind((HERE, self.names[network_id, address].getsockname()[1]))
+        return hearing
+
+    def _kept(self, network_id: str, address: str, listener: Accepting) -> Accepting:
+        self.names[network_id, address] = listener
         return listener
 
     def remove_namespace(self, network_id: str) -> None:

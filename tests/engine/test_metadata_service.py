@@ -367,9 +367,10 @@ from settings import Settings
 from tests.engine.imds import Loopback
 
 class Told(Loopback):
-    def listen(self, network_id, port=80):
-        listener = super().listen(network_id, port)
-        print(listener.getsockname()[1], flush=True)
+    def listen(self, network_id, port=80, address=""):
+        listener = super().listen(network_id, port, address)
+        if port == 80:
+            print(listener.getsockname()[1], flush=True)
         return listener
 
 netns.MetadataListeners = lambda bridge, datapath, owner: Told()

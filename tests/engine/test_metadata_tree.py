@@ -281,19 +281,19 @@ def test_an_address_means_nothing_in_another_vpc(cloud: Cloud, instance: dict[st
 
 
 def test_whoever_is_off_is_told_nothing(cloud: Cloud, instance: dict[str, Any]) -> None:
-    def served() -> set[str]:
+    def served() -> dict[str, str]:
         with cloud.database.read() as db:
             return networks_on(db, {"simulated-us-east-1"})
 
-    assert served() == {instance["VpcId"]}
+    assert served() == {instance["VpcId"]: "172.31.0.2"}
     with cloud.database.read() as db:
-        assert networks_on(db, {"another host"}) == set()
+        assert networks_on(db, {"another host"}) == {}
     cloud.ec2.stop_instances(InstanceIds=[instance["InstanceId"]])
     assert facts_of(cloud, instance) is not None
     cloud.settle()
     assert describe(cloud, instance["InstanceId"])["State"]["Name"] == "stopped"
     assert facts_of(cloud, instance) is None
-    assert served() == set()
+    assert served() == {}
 
 
 # -- more than one address ---------------------------------------------------------

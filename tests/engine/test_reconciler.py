@@ -9,6 +9,7 @@ from engine.drivers.base import Disk, Group, Machine, Network, Port, Subnet
 from engine.reconciler import check_machine, reconcile
 from engine.state import Instance, Task
 from tests.cloud import Cloud
+from tests.engine.test_workflows import lose_everything
 from tests.translators.test_instances import instance, launch, leftovers, state
 
 
@@ -57,6 +58,16 @@ def test_orphans_go_whatever_they_are(cloud: Cloud) -> None:
     assert leftovers(cloud) == before
     assert network.id not in drivers.network.list_networks()
     assert "sg-00000000000000000" not in drivers.network.list_groups()
+
+
+def test_a_network_whose_database_was_lost_is_brought_back(cloud: Cloud) -> None:
+    running(cloud)
+    driver = cloud.drivers["us-east-1"].network
+    before = driver.list_ports(), driver.list_networks(), driver.list_groups()
+    lose_everything(cloud)
+    reconcile(cloud.engine)
+    cloud.settle()
+    assert (driver.list_ports(), driver.list_networks(), driver.list_groups()) == before
 
 
 @pytest.mark.parametrize("action", ["", "stop_instances", "terminate_instances"])
