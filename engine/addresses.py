@@ -6,10 +6,11 @@ from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, exists, func, literal_column, select, union_all, update
 from sqlalchemy.orm import Session
 
-from engine.state import Address, PrivateAddress, Subnet, Vpc
+from engine.reservations import draw, open_spans, reserved
+from engine.state import Address, CidrReservation, PrivateAddress, Subnet, Vpc
 from engine.state.prepared import Prepared, put
 from settings import Settings
 
@@ -19,6 +20,14 @@ RESERVED_HEAD, RESERVED_TAIL = 4, 1
 
 class Exhausted(Exception):
     """There is no free address, or no free VLAN, left."""
+
+
+class InUse(ValueError):
+    """Somebody has the address, or a part of the prefix, that is wanted: ``address``."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"InUse: {address}")
+        self.address = address
 
 
 @cache
@@ -34,9 +43,17 @@ def count_usable(cidr: str) -> int:
 
 
 _SOME = tuple(f"n{number}" for number in range(8))
+_RESERVATIONS = -1
+"""Stands among the numbers that are taken for: there are reservations, which must be looked at."""
 _SOME_PRIVATE = Prepared(
-    select(PrivateAddress.number).where(
-        PrivateAddress.subnet_id == bindparam("subnet_id"), PrivateAddress.number.in_([bindparam(n) for n in _SOME])
+    union_all(
+        select(PrivateAddress.number).where(
+            PrivateAddress.subnet_id == bindparam("subnet_id"),
+            PrivateAddress.number.in_([bindparam(n) for n in _SOME]),
+        ),
+        select(literal_column(str(_RESERVATIONS))).where(
+            exists().where(CidrReservation.subnet_id == bindparam("subnet_id"))
+        ),
     )
 )
 _SOME_PUBLIC = Prepared(select(Address.number).where(Address.number.in_([bindparam(n) for n in _SOME])))
@@ -46,14 +63,14 @@ _ONE_LESS = Prepared(
 
 
 def take_private(db: Session, subnet: Any, interface_id: str, wanted: str = "", primary: bool = True) -> str:
-    """Give an interface the wanted address, or a free one. Raise Exhausted, or ValueError("InUse").
+    """Give an interface the wanted address, or a free one. Raise Exhausted, or InUse.
 
     ``subnet`` is a row with an ``id`` and a ``cidr``.
     """
     if wanted:
         number = int(IPv4Address(wanted))
         if db.get(PrivateAddress, (subnet.id, number)) is not None:
-            raise ValueError("InUse")
+            raise InUse(wanted)
     else:
         number = _free(db, subnet.id, *usable(subnet.cidr))
     address = str(IPv4Address(number))
@@ -65,21 +82,32 @@ def take_private(db: Session, subnet: Any, interface_id: str, wanted: str = "", 
 
 def _free(db: Session, subnet_id: str, first: int, last: int) -> int:
     """Try a handful at random, in one query; only a nearly full subnet is searched from its start."""
-    tries = random.choices(range(first, last + 1), k=len(_SOME))
-    taken = {n for (n,) in _SOME_PRIVATE.rows(db, subnet_id=subnet_id, **dict(zip(_SOME, tries, strict=True)))}
+    tries, spans = random.choices(range(first, last + 1), k=len(_SOME)), [(first, last)]
+    taken = _taken(db, subnet_id, tries)
+    if _RESERVATIONS in taken:
+        spans = open_spans((first, last), reserved(db, subnet_id, 4))
+        tries = [draw(spans) for _ in _SOME] if spans else []
+        taken = _taken(db, subnet_id, tries)
     for number in tries:
         if number not in taken:
             return number
     taken = set(db.scalars(select(PrivateAddress.number).where(PrivateAddress.subnet_id == subnet_id)))
-    for number in range(first, last + 1):
-        if number not in taken:
-            return number
+    for low, high in spans:
+        for number in range(low, high + 1):
+            if number not in taken:
+                return number
     raise Exhausted("private addresses")
 
 
-def release_private(db: Session, interface_id: str) -> None:
-    """Give back every private address of an interface."""
-    for row in db.scalars(select(PrivateAddress).where(PrivateAddress.interface_id == interface_id)):
+def _taken(db: Session, subnet_id: str, tries: list[int]) -> set[int]:
+    asked = dict(zip(_SOME, tries or [_RESERVATIONS] * len(_SOME), strict=True))
+    return {n for (n,) in _SOME_PRIVATE.rows(db, subnet_id=subnet_id, **asked)}
+
+
+def release_private(db: Session, interface_id: str, only: str | None = None) -> None:
+    """Give back every private address of an interface, or ``only`` one."""
+    held = select(PrivateAddress).where(PrivateAddress.interface_id == interface_id)
+    for row in db.scalars(held.where(PrivateAddress.address == only) if only else held):
         db.execute(
             update(Subnet).where(Subnet.id == row.subnet_id).values(available_addresses=Subnet.available_addresses + 1)
         )

@@ -31,7 +31,7 @@ from settings import Settings
 
 CIDR = "172.31.0.0/16"
 _SUBNET_PREFIX = 20
-ANYWHERE = "0.0.0.0/0"
+ANYWHERE, ANYWHERE_6 = "0.0.0.0/0", "::/0"
 
 
 def new_id(prefix: str) -> str:
@@ -80,7 +80,8 @@ def _add_route_table(db: Session, owner: dict[str, str], vpc: Vpc) -> None:
 
 
 def _rule(owner: dict[str, str], group: SecurityGroup, egress: bool, **peer: str) -> SecurityGroupRule:
-    identity = rule_identity(egress, "-1", -1, -1, peer.get("peer_group_id") or peer["cidr_ipv4"])
+    # Of what a rule has of a peer, the first is what it is named by.
+    identity = rule_identity(egress, "-1", -1, -1, next(iter(peer.values())))
     return SecurityGroupRule(
         id=SecurityGroupRule.new_id(),
         **owner,
@@ -92,9 +93,9 @@ def _rule(owner: dict[str, str], group: SecurityGroup, egress: bool, **peer: str
     )
 
 
-def egress_to_anywhere(owner: dict[str, str], group: SecurityGroup) -> SecurityGroupRule:
-    """Return the rule that every new security group has: all may go out."""
-    return _rule(owner, group, egress=True, cidr_ipv4=ANYWHERE)
+def egress_to_anywhere(owner: dict[str, str], group: SecurityGroup, cidr: str = ANYWHERE) -> SecurityGroupRule:
+    """Return the rule that every new security group has for each IP version of its VPC: all may go out."""
+    return _rule(owner, group, egress=True, **{"cidr_ipv6" if ":" in cidr else "cidr_ipv4": cidr})
 
 
 def make_subnet(db: Session, owner: dict[str, str], vpc: Vpc, zone: str, cidr: str, **attributes: Any) -> Subnet:

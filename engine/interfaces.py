@@ -8,9 +8,17 @@ from typing import Any
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
-from engine.addresses import free_public, new_mac, release_private, take_private
+from engine.addresses import free_public, new_mac, take_private
+from engine.interface_addresses import release_addresses
 from engine.routes import sync_routes_to
-from engine.state import Address, InterfaceGroup, NetworkInterface, Tag, Vpc
+from engine.state import (
+    Address,
+    InterfaceGroup,
+    InterfacePermission,
+    NetworkInterface,
+    Tag,
+    Vpc,
+)
 from engine.state.prepared import put
 from settings import Settings
 
@@ -72,7 +80,8 @@ def lend_at_start(db: Session, settings: Settings, instance_id: str) -> None:
     Raise addresses.Exhausted when the pool has none.
     """
     held = exists().where(Address.interface_id == NetworkInterface.id)
-    rows = select(NetworkInterface).where(NetworkInterface.instance_id == instance_id, ~held)
+    first = NetworkInterface.device_index == 0
+    rows = select(NetworkInterface).where(NetworkInterface.instance_id == instance_id, first, ~held)
     for interface in db.scalars(rows.where(NetworkInterface.auto_public.is_(True))):
         lend_public(db, settings, interface)
 
@@ -106,13 +115,14 @@ def remove_interface(db: Session, interface: NetworkInterface) -> None:
     Routes to it lead nowhere from then on, rather than to whoever is given its address next.
     """
     sync_routes_to(db, interface.id)
-    release_private(db, interface.id)
+    release_addresses(db, interface.id)
     take_back_public(db, interface.id)
     db.execute(
         update(Address)
         .where(Address.interface_id == interface.id)
         .values(association_id=None, interface_id=None, private_ip=None)
     )
-    db.execute(delete(InterfaceGroup).where(InterfaceGroup.interface_id == interface.id))
+    for kind in (InterfaceGroup, InterfacePermission):
+        db.execute(delete(kind).where(kind.interface_id == interface.id))
     db.execute(delete(Tag).where(Tag.resource_id == interface.id))
     db.delete(interface)

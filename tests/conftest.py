@@ -79,7 +79,8 @@ def prepared_host() -> None:
         pytest.skip(reason)
     # Not pytest's own directory: a guest's files must be reached by QEMU's user.
     with tempfile.TemporaryDirectory(dir="/var/lib", prefix="groundfog-test-") as name:
-        prepare(Settings(data=Path(name) / "data"), report=lambda _: None)
+        # A pool of its own: what a deployment on this machine routes to its guests stays so.
+        prepare(Settings(data=Path(name) / "data", ipv6_pool="fd6f:6702::/32"), report=lambda _: None)
 
 
 class Refused:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
-from sqlalchemy import case, exists, func, select
+from sqlalchemy import exists, func, select
 
 from engine import tasks
 from engine.addresses import Exhausted, free_public
@@ -21,6 +21,7 @@ _MOST = 10_000
 
 _interface = NetworkInterface.id == Address.interface_id
 _instance = select(NetworkInterface.instance_id).where(_interface).scalar_subquery()
+_owner = select(NetworkInterface.account).where(_interface).scalar_subquery()
 
 
 def _shape(row: Any) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def _shape(row: Any) -> dict[str, Any]:
         "AssociationId": row.association_id,
         "InstanceId": row.instance_id,
         "NetworkInterfaceId": row.interface_id,
-        "NetworkInterfaceOwnerId": row.account if row.interface_id else None,
+        "NetworkInterfaceOwnerId": row.interface_owner,
         "PrivateIpAddress": row.private_ip,
         "Tags": tag_set(row.tags),
     }
@@ -43,7 +44,7 @@ ADDRESSES = Listing(
     kind=Address,
     columns=(
         Address.id, Address.account, Address.region, Address.public_ip, Address.association_id, Address.interface_id,
-        Address.private_ip, _instance.label("instance_id"), tags_of(Address),
+        Address.private_ip, _instance.label("instance_id"), _owner.label("interface_owner"), tags_of(Address),
     ),
     shape=_shape,
     also=(Address.elastic.is_(True),),
@@ -54,7 +55,7 @@ ADDRESSES = Listing(
         "instance-id": through(NetworkInterface.instance_id, _interface),
         "network-border-group": Address.region,
         "network-interface-id": Address.interface_id,
-        "network-interface-owner-id": case((Address.interface_id.is_not(None), Address.account)),
+        "network-interface-owner-id": through(NetworkInterface.account, _interface),
         "private-ip-address": Address.private_ip,
         "public-ip": Address.public_ip,
     },

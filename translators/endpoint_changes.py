@@ -20,6 +20,7 @@ from translators.errors import Ec2Error, invalid, not_found, refuse, unsupported
 from translators.find import find, find_all
 from translators.interface_changes import groups_in, new_interface
 from translators.registry import Call, Result, action
+from translators.vpc_ranges import check_external
 
 
 @action
@@ -131,6 +132,7 @@ def _refuse_for_gateway(**given: object) -> None:
 def _open_gateway(
     call: Call, vpc: Vpc, endpoint: Endpoint, service: EndpointService, route_table_ids: Sequence[str]
 ) -> None:
+    check_external(call, vpc)
     endpoint.state = "available"
     try:
         settle_uplink(call.db, call.settings, vpc)

@@ -14,11 +14,17 @@ class Ec2Error(Exception):
 # Source: "Error codes for the Amazon EC2 API", client errors; the spelling of each is EC2's own.
 _NOT_FOUND = {
     "Address": ("InvalidAllocationID.NotFound", "The allocation ID '{}' does not exist"),
+    "CidrReservation": (
+        "InvalidSubnetCidrReservationID.NotFound", "The subnet CIDR reservation ID '{}' does not exist"
+    ),
     "DhcpOptions": ("InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{}' does not exist"),
     "Endpoint": ("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '{}' does not exist"),
     "EgressGateway": ("InvalidGatewayID.NotFound", "The gateway ID '{}' does not exist"),
     "Image": ("InvalidAMIID.NotFound", "The image id '[{}]' does not exist"),
     "Instance": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
+    "InterfacePermission": (
+        "InvalidNetworkInterfacePermissionID.NotFound", "The network interface permission ID '{}' does not exist"
+    ),
     "InternetGateway": ("InvalidInternetGatewayID.NotFound", "The internetGateway ID '{}' does not exist"),
     "KeyPair": ("InvalidKeyPair.NotFound", "The key pair '{}' does not exist"),
     "NetworkAcl": ("InvalidNetworkAclID.NotFound", "The networkAcl ID '{}' does not exist"),
@@ -32,7 +38,7 @@ _NOT_FOUND = {
     "Subnet": ("InvalidSubnetID.NotFound", "The subnet ID '{}' does not exist"),
     "Volume": ("InvalidVolume.NotFound", "The volume '{}' does not exist."),
     "Vpc": ("InvalidVpcID.NotFound", "The vpc ID '{}' does not exist"),
-}
+}  # fmt: skip
 
 _MALFORMED = {
     "Image": "InvalidAMIID.Malformed",

@@ -8,6 +8,8 @@ from engine.state import (
     Address,
     Instance,
     InterfaceGroup,
+    InterfacePrefix,
+    Ipv6Address,
     NetworkInterface,
     PrivateAddress,
     SecurityGroup,
@@ -22,6 +24,9 @@ from translators.host_names import private_dns_name_of
 _card = NetworkInterface.instance_id == Instance.id
 _disk = VolumeAttachment.instance_id == Instance.id
 _private = and_(_card, PrivateAddress.interface_id == NetworkInterface.id)
+_ipv6 = and_(_card, Ipv6Address.interface_id == NetworkInterface.id)
+_prefix = and_(_card, InterfacePrefix.interface_id == NetworkInterface.id)
+_of_ipv6 = InterfacePrefix.cidr.contains(":")
 _public = and_(_card, Address.interface_id == NetworkInterface.id)
 _group = and_(_card, InterfaceGroup.interface_id == NetworkInterface.id, SecurityGroup.id == InterfaceGroup.group_id)
 _card_tag = and_(_card, Tag.resource_id == NetworkInterface.id)
@@ -114,12 +119,12 @@ _INTERFACE: Filters = {
     "description": through(NetworkInterface.description, _card),
     "group-id": through(SecurityGroup.id, _group),
     "group-name": through(SecurityGroup.name, _group),
-    "ipv4-prefixes.ipv4-prefix": _NEVER,
-    "ipv6-address": _NEVER,
-    "ipv6-addresses.ipv6-address": _NEVER,
-    "ipv6-addresses.is-primary-ipv6": _NEVER,
+    "ipv4-prefixes.ipv4-prefix": through(InterfacePrefix.cidr, and_(_prefix, ~_of_ipv6)),
+    "ipv6-address": through(Ipv6Address.address, _ipv6),
+    "ipv6-addresses.ipv6-address": through(Ipv6Address.address, _ipv6),
+    "ipv6-addresses.is-primary-ipv6": through(Ipv6Address.is_primary, _ipv6),
     "ipv6-native": constant("false"),
-    "ipv6-prefixes.ipv6-prefix": _NEVER,
+    "ipv6-prefixes.ipv6-prefix": through(InterfacePrefix.cidr, and_(_prefix, _of_ipv6)),
     "mac-address": through(NetworkInterface.mac, _card),
     "network-interface-id": through(NetworkInterface.id, _card),
     "operator.managed": constant("false"),
@@ -175,7 +180,7 @@ FILTERS: Filters = {
     "instance.group-id": through(SecurityGroup.id, _group),
     "instance.group-name": through(SecurityGroup.name, _group),
     "ip-address": through(Address.public_ip, _public),
-    "ipv6-address": _NEVER,
+    "ipv6-address": through(Ipv6Address.address, _ipv6),
     "kernel-id": _NEVER,
     "key-name": Instance.key_name,
     "launch-index": Instance.launch_index,

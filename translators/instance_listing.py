@@ -10,7 +10,10 @@ from engine.state import (
     Address,
     Instance,
     InterfaceGroup,
+    InterfacePrefix,
+    Ipv6Address,
     NetworkInterface,
+    PrivateAddress,
     SecurityGroup,
     VolumeAttachment,
     Vpc,
@@ -20,6 +23,7 @@ from engine.state import (
 from translators.describe import Listing, tag_set, tags_of
 from translators.host_names import private_dns_name
 from translators.instance_filters import FILTERS
+from translators.network_interfaces import ipv6_shape
 
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 
@@ -37,12 +41,30 @@ _address = json_rows(
     _lent.elastic,
     _lent.id,
     _lent.association_id,
+    _lent.private_ip,
     where=_lent.interface_id == NetworkInterface.id,
     order=(_lent.elastic.desc(),),
 )
 
+_addresses = json_rows(
+    PrivateAddress.address,
+    PrivateAddress.is_primary,
+    where=PrivateAddress.interface_id == NetworkInterface.id,
+    order=(PrivateAddress.is_primary.desc(), PrivateAddress.number),
+)
+_addresses6 = json_rows(
+    Ipv6Address.address,
+    Ipv6Address.is_primary,
+    where=Ipv6Address.interface_id == NetworkInterface.id,
+    order=(Ipv6Address.is_primary.desc(), Ipv6Address.position),
+)
+_prefixes = json_rows(
+    InterfacePrefix.cidr, where=InterfacePrefix.interface_id == NetworkInterface.id, order=(InterfacePrefix.cidr,)
+)
+
 _interfaces = json_rows(
     NetworkInterface.id,
+    NetworkInterface.account,
     NetworkInterface.mac,
     NetworkInterface.private_ip,
     NetworkInterface.subnet_id,
@@ -57,6 +79,9 @@ _interfaces = json_rows(
     NetworkInterface.delete_on_termination,
     _group_names,
     _address,
+    _addresses,
+    _addresses6,
+    _prefixes,
     where=NetworkInterface.instance_id == Instance.id,
     order=(NetworkInterface.device_index,),
 )
@@ -92,6 +117,7 @@ def _shape(row: Any) -> dict[str, Any]:
         },
         "PrivateDnsName": private_dns_name(row.private_ip, row.region) if row.private_ip else "",
         "PrivateIpAddress": row.private_ip or None,
+        "Ipv6Address": next((each["Ipv6Address"] for each in primary.get("Ipv6Addresses", ())), None),
         "PublicDnsName": (public if row.dns_hostnames else None) or "",
         "PublicIpAddress": public,
         "SubnetId": row.subnet_id if here else None,
@@ -168,9 +194,10 @@ def _device(values: list[Any]) -> dict[str, Any]:
 
 
 def _card(values: list[Any], row: Any) -> dict[str, Any]:
-    (id, mac, address, subnet, vpc, description, status, check, attachment, index, attached, time, delete,
-     groups, lent) = values  # fmt: skip
-    association = _association(_loaded(lent), row)
+    (id, owner, mac, address, subnet, vpc, description, status, check, attachment, index, attached, time, delete,
+     groups, lent, addresses, addresses6, prefixes) = values  # fmt: skip
+    public = {item[4]: _association(item, row) for item in reversed(_loaded(lent))}
+    association = public.get(address)
     name = private_dns_name(address, row.region)
     return {
         "NetworkInterfaceId": id,
@@ -179,14 +206,14 @@ def _card(values: list[Any], row: Any) -> dict[str, Any]:
         "PrivateDnsName": name,
         "SubnetId": subnet,
         "VpcId": vpc,
-        "OwnerId": row.account,
+        "OwnerId": owner,
         "Description": description,
         "Status": status,
         "SourceDestCheck": bool(check),
         "InterfaceType": "interface",
         "Groups": [{"GroupId": g, "GroupName": n} for g, n in _loaded(groups)],
         "Association": association,
-        "Ipv6Addresses": [],
+        **ipv6_shape(_loaded(addresses6), _loaded(prefixes)),
         "Attachment": {
             "AttachmentId": attachment,
             "AttachTime": time,
@@ -196,7 +223,13 @@ def _card(values: list[Any], row: Any) -> dict[str, Any]:
             "Status": attached,
         },
         "PrivateIpAddresses": [
-            {"Primary": True, "PrivateDnsName": name, "PrivateIpAddress": address, "Association": association}
+            {
+                "Primary": bool(primary),
+                "PrivateDnsName": private_dns_name(text, row.region),
+                "PrivateIpAddress": text,
+                "Association": public.get(text),
+            }
+            for text, primary in _loaded(addresses)
         ],
         "Operator": {"Managed": False},
     }
@@ -208,11 +241,9 @@ def _loaded(value: Any) -> list[Any]:
     return found
 
 
-def _association(lent: list[Any], row: Any) -> dict[str, Any] | None:
-    """Elastic IPs come first. There is no public DNS here, so the name that always resolves is the address itself."""
-    if not lent:
-        return None
-    public, elastic, _, _ = lent[0]
+def _association(lent: list[Any], row: Any) -> dict[str, Any]:
+    """There is no public DNS here, so the name that always resolves is the address itself."""
+    public, elastic, *_ = lent
     return {
         "IpOwnerId": row.account if elastic else "amazon",
         "PublicDnsName": public if row.dns_hostnames else "",

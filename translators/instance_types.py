@@ -102,8 +102,8 @@ def _network_info(kind: InstanceType) -> dict[str, Any]:
             }
         ],
         "Ipv4AddressesPerInterface": kind.addresses_per_interface,
-        "Ipv6AddressesPerInterface": 0,
-        "Ipv6Supported": False,
+        "Ipv6AddressesPerInterface": kind.addresses_per_interface,
+        "Ipv6Supported": True,
         "EnaSupport": "supported" if kind.hypervisor == "nitro" else "unsupported",
         "EfaSupported": False,
         "EncryptionInTransitSupported": False,

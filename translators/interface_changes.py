@@ -1,20 +1,36 @@
 """Network interfaces: made, changed and deleted."""
 
 from collections.abc import Mapping, Sequence
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from engine import tasks
-from engine.addresses import Exhausted, usable
-from engine.interfaces import Made, make_interface, remove_interface, replace_groups
-from engine.state import NetworkInterface, SecurityGroup, Subnet
+from engine.addresses import Exhausted, InUse
+from engine.interface_addresses import keep_first_ipv6
+from engine.interfaces import (
+    Made,
+    lend_public,
+    make_interface,
+    remove_interface,
+    replace_groups,
+    take_back_public,
+)
+from engine.state import Address, Instance, Ipv6Address, NetworkInterface, SecurityGroup, Subnet
 from translators import tags
 from translators.addresses import sync_port
 from translators.describe import rows_of
 from translators.errors import Ec2Error, combination, invalid, missing, not_found, refuse, unsupported
 from translators.find import check_ids, find
+from translators.interface_addresses import (
+    addresses_asked,
+    check_extras,
+    check_limit,
+    check_private_ip,
+    give_extras,
+    most_addresses,
+)
+from translators.managed_interfaces import find_unmanaged
 from translators.network_interfaces import INTERFACES
 from translators.registry import Call, Result, action
 
@@ -29,36 +45,42 @@ def create_network_interface(
     description: str = "",
     private_ip_address: str | None = None,
     private_ip_addresses: list[dict[str, Any]] | None = None,
-    secondary_private_ip_address_count: int = 0,
+    secondary_private_ip_address_count: int | None = None,
+    ipv4_prefixes: list[dict[str, str]] | None = None,
+    ipv4_prefix_count: int | None = None,
+    ipv6_addresses: list[dict[str, Any]] | None = None,
+    ipv6_address_count: int | None = None,
+    ipv6_prefixes: list[dict[str, str]] | None = None,
+    ipv6_prefix_count: int | None = None,
+    enable_primary_ipv6: bool = False,
     groups: list[str] | None = None,
     interface_type: str = "interface",
     tag_specifications: list[dict[str, Any]] | None = None,
 ) -> Result:
     if interface_type != "interface":
         raise unsupported("InterfaceType", "The only type is 'interface'.")
-    if secondary_private_ip_address_count:
-        raise unsupported("SecondaryPrivateIpAddressCount")
     subnet = find(call, Subnet, subnet_id)
-    wanted = private_ip_address or ""
-    if private_ip_addresses:
-        if wanted:
-            raise combination("The parameters privateIpAddress and privateIpAddresses cannot be used together")
-        wanted = only_primary(private_ip_addresses)
+    asked = {
+        "PrivateIpAddress": private_ip_address,
+        "PrivateIpAddresses": private_ip_addresses,
+        "SecondaryPrivateIpAddressCount": secondary_private_ip_address_count,
+        "Ipv4Prefixes": ipv4_prefixes,
+        "Ipv4PrefixCount": ipv4_prefix_count,
+        "Ipv6Addresses": ipv6_addresses,
+        "Ipv6AddressCount": ipv6_address_count,
+        "Ipv6Prefixes": ipv6_prefixes,
+        "Ipv6PrefixCount": ipv6_prefix_count,
+        "PrimaryIpv6": enable_primary_ipv6,
+    }
+    wanted, extras = addresses_asked(asked, subnet.assign_ipv6)
+    check_extras(call, subnet, extras)
+    check_limit(extras, most_addresses(call))
     group_ids = groups_in(call, subnet.vpc_id, groups or (), f"subnet {subnet_id}")
     interface = new_interface(call, subnet, group_ids, description=description, private_ip=wanted)
+    give_extras(call, subnet, interface.id, extras)
     tags.put_at_creation(call, tag_specifications, {"network-interface": [interface.id]})
     shape = rows_of(call, INTERFACES, [interface.id])[0] | {"Status": "pending"}
     return {"NetworkInterface": shape, "ClientToken": call.client_token or None}
-
-
-def only_primary(addresses: Sequence[Mapping[str, Any]]) -> str:
-    """Return the address that a PrivateIpAddresses parameter names as the primary one; refuse any other."""
-    primary = [a.get("PrivateIpAddress") or "" for a in addresses if a.get("Primary")]
-    if len(primary) > 1:
-        raise combination("Only one primary private IP address can be specified.")
-    if len(addresses) > 1 or not primary:
-        raise unsupported("PrivateIpAddresses", "There are no secondary addresses.")
-    return str(primary[0])
 
 
 def groups_in(call: Call, vpc_id: str, group_ids: Sequence[str], place: str) -> list[str]:
@@ -89,7 +111,7 @@ def new_interface(
 ) -> Made:
     """Make an interface with the wanted private address or a free one, or say in EC2's words why not."""
     if private_ip:
-        _check_private_ip(subnet, private_ip)
+        check_private_ip(subnet, private_ip)
     if len(description) > 255:
         raise invalid("description", description, "It is longer than 255 characters.")
     try:
@@ -99,25 +121,13 @@ def new_interface(
     except Exhausted:
         text = "The specified subnet does not have enough free addresses to satisfy the request."
         raise Ec2Error("InsufficientFreeAddressesInSubnet", text) from None
-    except ValueError:
-        raise Ec2Error("InvalidIPAddress.InUse", f"Address {private_ip} is in use.") from None
-
-
-def _check_private_ip(subnet: Subnet, text: str) -> None:
-    try:
-        wanted = IPv4Address(text)
-    except AddressValueError:
-        raise invalid("privateIpAddress", text, "Invalid IPv4 address.") from None
-    if wanted not in IPv4Network(subnet.cidr):
-        refuse("InvalidParameterValue", f"Address {text} does not fall within the subnet's address range")
-    first, last = usable(subnet.cidr)
-    if not first <= int(wanted) <= last:
-        refuse("InvalidParameterValue", f"Address {text} is in subnet's reserved address range")
+    except InUse as error:
+        raise Ec2Error("InvalidIPAddress.InUse", f"Address {error.address} is in use.") from None
 
 
 @action
 def delete_network_interface(call: Call, *, network_interface_id: str) -> Result:
-    interface = find(call, NetworkInterface, network_interface_id)
+    interface = find_unmanaged(call, network_interface_id)
     if interface.status == "in-use":
         text = f"Network interface '{network_interface_id}' is currently in use."
         refuse("InvalidParameterValue", text)
@@ -135,12 +145,15 @@ def modify_network_interface_attribute(
     groups: list[str] | None = None,
     source_dest_check: dict[str, bool] | None = None,
     attachment: dict[str, Any] | None = None,
+    associate_public_ip_address: bool | None = None,
+    enable_primary_ipv6: bool | None = None,
 ) -> Result:
-    given = [v for v in (description, groups, source_dest_check, attachment) if v]
+    flags = [flag for flag in (associate_public_ip_address, enable_primary_ipv6) if flag is not None]
+    given = [*flags, *(v for v in (description, groups, source_dest_check, attachment) if v)]
     if len(given) != 1:
         text = "Only one network interface attribute can be modified at a time."
         raise combination(text) if given else missing("attribute")
-    interface = find(call, NetworkInterface, network_interface_id)
+    interface = find_unmanaged(call, network_interface_id)
     if description:
         interface.description = _described(description)
     if attachment:
@@ -149,6 +162,10 @@ def modify_network_interface_attribute(
         _set_source_dest_check(call, interface, source_dest_check.get("Value"))
     if groups:
         _set_groups(call, interface, groups)
+    if associate_public_ip_address is not None:
+        _set_auto_public(call, interface, associate_public_ip_address)
+    if enable_primary_ipv6 is not None:
+        _set_primary_ipv6(call, interface, enable_primary_ipv6)
     return {}
 
 
@@ -183,6 +200,34 @@ def _set_groups(call: Call, interface: NetworkInterface, groups: Sequence[str]) 
     wanted = groups_in(call, interface.vpc_id, groups, f"interface {interface.id}")
     replace_groups(call.db, interface.id, wanted)
     sync_port(call, interface)
+
+
+def _set_auto_public(call: Call, interface: NetworkInterface, value: bool) -> None:
+    """Lend a public address, or take it back: at once where the interface is a running instance's first one."""
+    interface.auto_public = value
+    states = select(Instance.state).where(Instance.id == interface.instance_id)
+    if interface.device_index != 0 or call.db.scalar(states) not in ("pending", "running"):
+        return
+    held = select(exists().where(Address.interface_id == interface.id))
+    if not value:
+        take_back_public(call.db, interface.id)
+    elif not call.db.scalar(held):
+        try:
+            lend_public(call.db, call.settings, interface)
+        except Exhausted:
+            text = "There are not enough free public IP addresses."
+            raise Ec2Error("InsufficientAddressCapacity", text) from None
+    sync_port(call, interface)
+
+
+def _set_primary_ipv6(call: Call, interface: NetworkInterface, value: bool) -> None:
+    own = Ipv6Address.interface_id == interface.id
+    if not value and call.db.scalar(select(exists().where(own, Ipv6Address.is_primary.is_(True)))):
+        raise invalid("enablePrimaryIpv6", "false", "A primary IPv6 address cannot be disabled.")
+    if value and not call.db.scalar(select(exists().where(own))):
+        refuse("InvalidParameterValue", f"The network interface {interface.id} has no IPv6 address.")
+    if value:
+        keep_first_ipv6(call.db, interface.id)
 
 
 @action

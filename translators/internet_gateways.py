@@ -13,6 +13,7 @@ from translators.describe import Listing, describe, rows_of, tag_set, tags_of
 from translators.errors import Ec2Error, refuse
 from translators.find import find
 from translators.registry import Call, Result, action
+from translators.vpc_ranges import check_external
 
 
 def _shape(row: Any) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def attach_internet_gateway(call: Call, *, internet_gateway_id: str, vpc_id: str
         refuse("Resource.AlreadyAssociated", text)
     if call.db.scalar(select(InternetGateway.id).filter_by(vpc_id=vpc_id)):
         refuse("InvalidParameterValue", f"Network {vpc_id} already has an internet gateway attached")
+    check_external(call, vpc)
     gateway.vpc_id = vpc_id
     settle(call, vpc)
     return {}

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from engine import tasks
 from engine.default_vpc import new_id
+from engine.interface_addresses import count
 from engine.placement import NoCapacity, claim
 from engine.state import Instance, KeyPair, Volume, VolumeAttachment, Zone, now
 from engine.state.prepared import put
@@ -19,6 +20,7 @@ from translators.describe import rows_of
 from translators.errors import Ec2Error, combination, invalid, refuse, unsupported
 from translators.images import block_devices, find_image
 from translators.instance_listing import INSTANCES
+from translators.interface_addresses import check_limit
 from translators.launch_disks import Device, devices, guest_names
 from translators.launch_network import Card, cards, plug
 from translators.metadata_options import checked_options
@@ -54,6 +56,9 @@ def run_instances(
     security_groups: list[str] | None = None,
     subnet_id: str | None = None,
     private_ip_address: str | None = None,
+    ipv6_address_count: int | None = None,
+    ipv6_addresses: list[dict[str, Any]] | None = None,
+    enable_primary_ipv6: bool = False,
     network_interfaces: list[dict[str, Any]] | None = None,
     block_device_mappings: list[dict[str, Any]] | None = None,
     placement: dict[str, Any] | None = None,
@@ -81,11 +86,16 @@ def run_instances(
         raise Ec2Error("MissingParameter", "The request must contain the parameter ImageId")
     image, kind = find_image(call, image_id), find_type(call, instance_type)
     zone = _zone(call, placement)
-    plugged = cards(call, network_interfaces, subnet_id, zone, security_group_ids, security_groups, private_ip_address)
-    if max_count > 1 and any(card.interface or card.private_ip for card in plugged):
+    addresses = {
+        "PrivateIpAddress": private_ip_address,
+        "Ipv6AddressCount": ipv6_address_count,
+        "Ipv6Addresses": ipv6_addresses,
+        "PrimaryIpv6": enable_primary_ipv6,
+    }
+    plugged = cards(call, network_interfaces, subnet_id, zone, security_group_ids, security_groups, addresses)
+    if max_count > 1 and any(card.is_fixed for card in plugged):
         raise combination("A fixed address or an existing network interface can be given to one instance only.")
-    if len(plugged) > kind.max_interfaces:
-        refuse("AttachmentLimitExceeded", f"{kind.name} has at most {kind.max_interfaces} network interfaces.")
+    _check_limits(call, kind, plugged)
     vcpus, threads = _cpu(kind, cpu_options)
     attributes = {
         **_key(call, key_name),
@@ -109,6 +119,15 @@ def run_instances(
     _tag(call, tag_specifications, launched)
     instances = rows_of(call, INSTANCES, [instance for instance, _, _ in launched])
     return {"ReservationId": reservation, "OwnerId": call.account, "Groups": [], "Instances": instances}
+
+
+def _check_limits(call: Call, kind: InstanceType, plugged: Sequence[Card]) -> None:
+    """Refuse more interfaces than the type has, and more addresses on one of them."""
+    if len(plugged) > kind.max_interfaces:
+        refuse("AttachmentLimitExceeded", f"{kind.name} has at most {kind.max_interfaces} network interfaces.")
+    for card in plugged:
+        held = count(call.db, card.interface.id) if card.interface else (1, 0)
+        check_limit(card.extras, kind.addresses_per_interface, held)
 
 
 def _check_counts(least: int, most: int) -> None:

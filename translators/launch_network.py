@@ -7,14 +7,19 @@ from typing import Any, NoReturn
 
 from sqlalchemy import bindparam, literal, or_, select
 
-from engine.addresses import Exhausted, usable
+from engine.addresses import Exhausted, InUse, usable
 from engine.attachments import new_attachment
+from engine.interface_addresses import Extras
 from engine.interfaces import Made, lend_public, make_interface
 from engine.state import NetworkInterface, SecurityGroup, Subnet, Vpc, Zone
 from engine.state.prepared import Prepared
 from translators.errors import Ec2Error, combination, invalid, refuse, unsupported
 from translators.find import find
+from translators.interface_addresses import HONOURED, addresses_asked, check_extras, give_extras
+from translators.interface_permissions import ATTACH, find_permitted
 from translators.registry import Call
+
+NO_EXTRAS = Extras()
 
 
 @dataclass
@@ -29,11 +34,17 @@ class Card:
     public: bool = False
     description: str = ""
     delete: bool = True
+    extras: Extras = NO_EXTRAS
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether only one instance can have it."""
+        return bool(self.interface or self.private_ip or self.extras.named)
 
 
-_HONOURED = {
+_HONOURED = HONOURED | {
     "AssociatePublicIpAddress", "DeleteOnTermination", "Description", "DeviceIndex", "Groups", "InterfaceType",
-    "NetworkCardIndex", "NetworkInterfaceId", "PrivateIpAddress", "PrivateIpAddresses", "SubnetId",
+    "NetworkCardIndex", "NetworkInterfaceId", "SubnetId",
 }  # fmt: skip
 
 
@@ -44,12 +55,16 @@ def cards(
     zone: str | None,
     group_ids: Sequence[str] | None,
     group_names: Sequence[str] | None,
-    private_ip: str | None,
+    addresses: Mapping[str, Any],
 ) -> list[Card]:
-    """Return the cards of each instance, the primary one first; refuse what EC2 refuses."""
+    """Return the cards of each instance, the primary one first; refuse what EC2 refuses.
+
+    ``addresses`` are what ``addresses_asked`` reads, as the request names them for an only card.
+    """
     if interfaces:
         for given, name in ((subnet_id, "subnet ID"), (group_ids or group_names, "security groups"),
-                            (private_ip, "private IP address")):  # fmt: skip
+                            (addresses.get("PrivateIpAddress"), "private IP address"),
+                            (any(addresses.values()), "IPv6 address")):  # fmt: skip
             if given:
                 raise combination(
                     f"Network interfaces and an instance-level {name} may not be specified on the same request"
@@ -61,8 +76,15 @@ def cards(
     groups = _named_groups(call, subnet.vpc_id, group_names) if group_names else []
     groups += check_groups(call, subnet.vpc_id, group_ids) if group_ids else []
     card = Card(0, subnet, groups or [default_group(call, subnet.vpc_id)], public=subnet.map_public_ip)
-    card.private_ip = _wanted(subnet, private_ip)
+    _take_addresses(call, card, addresses)
     return [card]
+
+
+def _take_addresses(call: Call, card: Card, given: Mapping[str, Any]) -> None:
+    wanted, card.extras = addresses_asked(given, card.subnet.assign_ipv6)
+    card.private_ip = _wanted(card.subnet, wanted)
+    if card.extras:
+        check_extras(call, card.subnet, card.extras)
 
 
 def _given_cards(call: Call, interfaces: Sequence[Mapping[str, Any]], zone: str | None) -> list[Card]:
@@ -95,42 +117,33 @@ def _given_card(call: Call, given: Mapping[str, Any], number: int, zone: str | N
     subnet = _subnet(call, given.get("SubnetId"), zone)
     groups = check_groups(call, subnet.vpc_id, given["Groups"]) if given.get("Groups") else []
     primary = number == 0 and given["DeviceIndex"] == 0
-    return Card(
+    card = Card(
         given["DeviceIndex"],
         subnet,
         groups or [default_group(call, subnet.vpc_id)],
-        private_ip=_wanted(subnet, _one_address(given)),
         public=given.get("AssociatePublicIpAddress", subnet.map_public_ip and primary),
         description=given.get("Description", ""),
         delete=given.get("DeleteOnTermination", True),
     )
-
-
-def _one_address(given: Mapping[str, Any]) -> str | None:
-    listed = given.get("PrivateIpAddresses") or []
-    if len(listed) > 1 or any(not a.get("Primary", True) for a in listed):
-        raise unsupported("PrivateIpAddresses", "Secondary private addresses are not available yet.")
-    if listed and given.get("PrivateIpAddress"):
-        raise combination("Only one primary private IP address can be specified.")
-    address = listed[0].get("PrivateIpAddress") if listed else given.get("PrivateIpAddress")
-    return address or None
+    _take_addresses(call, card, given)
+    return card
 
 
 def _existing(call: Call, given: Mapping[str, Any]) -> Card:
-    for name in ("SubnetId", "Groups", "PrivateIpAddress", "PrivateIpAddresses", "AssociatePublicIpAddress"):
+    for name in ("SubnetId", "Groups", "AssociatePublicIpAddress", *sorted(HONOURED)):
         if given.get(name):
             raise combination(f"{name} cannot be specified for an existing network interface.")
-    interface = find(call, NetworkInterface, given["NetworkInterfaceId"])
+    interface = find_permitted(call, given["NetworkInterfaceId"], ATTACH)
     if interface.status != "available":
         refuse("InvalidNetworkInterface.InUse", f"Interface: [{interface.id}] in use.")
-    subnet = find(call, Subnet, interface.subnet_id)
+    subnet = call.db.get_one(Subnet, interface.subnet_id)
     return Card(given["DeviceIndex"], subnet, interface=interface, delete=given.get("DeleteOnTermination", False))
 
 
 _DEFAULT_SUBNET = Prepared(
     select(
         Subnet.id, Subnet.vpc_id, Subnet.zone, Subnet.cidr, Subnet.mac_tag, Subnet.map_public_ip, Subnet.hostname_type,
-        Subnet.dns_a_record, Subnet.dns_aaaa_record,
+        Subnet.dns_a_record, Subnet.dns_aaaa_record, Subnet.assign_ipv6,
     )
     .where(
         Subnet.account == bindparam("account"),
@@ -226,8 +239,10 @@ def plug(call: Call, instance_id: str, card: Card) -> NetworkInterface | Made:
             f"There are not enough free addresses in subnet '{card.subnet.id}' to satisfy the requested number of "
             "instances.",
         )
-    except ValueError:
-        refuse("InvalidIPAddress.InUse", f"Address {card.private_ip} is in use.")
+    except InUse as error:
+        refuse("InvalidIPAddress.InUse", f"Address {error.address} is in use.")
+    if card.extras:
+        give_extras(call, card.subnet, interface.id, card.extras)
     if card.public:
         _lend(call, interface)
     return interface

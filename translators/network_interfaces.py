@@ -8,7 +8,10 @@ from sqlalchemy import ColumnElement, and_, case, func, select
 
 from engine.state import (
     Address,
+    Instance,
     InterfaceGroup,
+    InterfacePrefix,
+    Ipv6Address,
     NetworkInterface,
     PrivateAddress,
     SecurityGroup,
@@ -25,6 +28,7 @@ from translators.registry import Call, Result, action
 
 _vpc = Vpc.id == NetworkInterface.vpc_id
 _zone = Zone.name == NetworkInterface.zone
+_instance_owner = select(Instance.account).where(Instance.id == NetworkInterface.instance_id).scalar_subquery()
 _public = Address.interface_id == NetworkInterface.id
 _private = PrivateAddress.interface_id == NetworkInterface.id
 _attached = NetworkInterface.attachment_id.is_not(None)
@@ -37,10 +41,28 @@ _addresses = json_rows(
     PrivateAddress.address, PrivateAddress.is_primary,
     where=_private, order=(PrivateAddress.is_primary.desc(), PrivateAddress.number),
 )  # fmt: skip
+_ipv6 = Ipv6Address.interface_id == NetworkInterface.id
+_addresses6 = json_rows(
+    Ipv6Address.address, Ipv6Address.is_primary,
+    where=_ipv6, order=(Ipv6Address.is_primary.desc(), Ipv6Address.position),
+)  # fmt: skip
+_prefixes = json_rows(
+    InterfacePrefix.cidr, where=InterfacePrefix.interface_id == NetworkInterface.id, order=(InterfacePrefix.cidr,)
+)
+
+
+def ipv6_shape(addresses: Sequence[Sequence[Any]], prefixes: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Return what an interface shows of (address, whether it is primary) of IPv6, and of its prefixes."""
+    return {
+        "Ipv6Addresses": [{"Ipv6Address": text, "IsPrimaryIpv6": bool(primary)} for text, primary in addresses],
+        "Ipv4Prefixes": [{"Ipv4Prefix": cidr} for (cidr,) in prefixes if ":" not in cidr] or None,
+        "Ipv6Prefixes": [{"Ipv6Prefix": cidr} for (cidr,) in prefixes if ":" in cidr] or None,
+    }
 
 
 def _shape(row: Any) -> dict[str, Any]:
     public = {item[0]: association_with_ids(item, row.dns_hostnames) for item in json.loads(row.public)}
+    addresses6 = json.loads(row.addresses6)
     addresses = [
         {
             "PrivateIpAddress": address,
@@ -64,7 +86,8 @@ def _shape(row: Any) -> dict[str, Any]:
         "PrivateIpAddress": row.private_ip,
         "PrivateDnsName": private_dns_name(row.private_ip, row.region) if row.dns_hostnames else None,
         "PrivateIpAddresses": addresses,
-        "Ipv6Addresses": [],
+        **ipv6_shape(addresses6, json.loads(row.prefixes)),
+        "Ipv6Address": addresses6[0][0] if addresses6 else None,
         "Association": public.get(row.private_ip),
         "Attachment": _attachment(row) if row.attachment_id else None,
         "Groups": [{"GroupId": id, "GroupName": name} for id, name in json.loads(row.groups)],
@@ -83,7 +106,7 @@ def _attachment(row: Any) -> dict[str, Any]:
         "DeviceIndex": row.device_index,
         "NetworkCardIndex": 0,
         "InstanceId": row.instance_id or row.detached_from,
-        "InstanceOwnerId": row.account,
+        "InstanceOwnerId": row.instance_owner or row.account,
         "Status": row.attachment_status,
     }
 
@@ -108,7 +131,9 @@ INTERFACES = Listing(
         NetworkInterface.detached_from,
         select(Zone.zone_id).where(_zone).scalar_subquery().label("zone_id"),
         select(Vpc.dns_hostnames).where(_vpc).scalar_subquery().label("dns_hostnames"),
+        _instance_owner.label("instance_owner"),
         _groups.label("groups"), _addresses.label("addresses"),
+        _addresses6.label("addresses6"), _prefixes.label("prefixes"),
         public_addresses_of(NetworkInterface.id).label("public"), tags_of(NetworkInterface),
     ),
     shape=_shape,
@@ -128,7 +153,7 @@ INTERFACES = Listing(
         "attachment.delete-on-termination": _delete_on_termination,
         "attachment.device-index": NetworkInterface.device_index,
         "attachment.instance-id": func.coalesce(NetworkInterface.instance_id, NetworkInterface.detached_from),
-        "attachment.instance-owner-id": case((_attached, NetworkInterface.account)),
+        "attachment.instance-owner-id": case((_attached, func.coalesce(_instance_owner, NetworkInterface.account))),
         "attachment.status": NetworkInterface.attachment_status,
         "availability-zone": NetworkInterface.zone,
         "availability-zone-id": through(Zone.zone_id, _zone),
@@ -139,7 +164,7 @@ INTERFACES = Listing(
             and_(InterfaceGroup.interface_id == NetworkInterface.id, SecurityGroup.id == InterfaceGroup.group_id),
         ),
         "interface-type": constant("interface"),
-        "ipv6-addresses.ipv6-address": constant(""),
+        "ipv6-addresses.ipv6-address": through(Ipv6Address.address, _ipv6),
         "mac-address": NetworkInterface.mac,
         "network-interface-id": NetworkInterface.id,
         "operator.managed": constant("false"),

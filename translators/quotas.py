@@ -7,6 +7,12 @@ from translators.errors import Ec2Error
 from translators.registry import Call
 
 _LIMITS: dict[str, tuple[int, str, str]] = {
+    "IPv4 CIDR blocks per VPC": (
+        5, "CidrLimitExceeded", "This network has met its maximum number of allowed CIDRs: {}"
+    ),
+    "IPv6 CIDR blocks per VPC": (
+        5, "CidrLimitExceeded", "This network has met its maximum number of allowed IPv6 CIDRs: {}"
+    ),
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
     "network ACLs per VPC": (200, "NetworkAclLimitExceeded", "The maximum number of network ACLs has been reached."),
     "route tables per VPC": (200, "RouteTableLimitExceeded", "The maximum number of route tables has been reached."),
@@ -17,12 +23,13 @@ _LIMITS: dict[str, tuple[int, str, str]] = {
         "The maximum number of network ACL entries has been reached.",
     ),
     "subnets per VPC": (200, "SubnetLimitExceeded", "The maximum number of subnets has been reached."),
-}
-"""Name: how many, EC2's error code, and its message."""
+}  # fmt: skip
+"""Name: how many, EC2's error code, and its message, in which {} is how many."""
 
 
 def check_quota(call: Call, name: str, count: int) -> None:
     """Refuse, in EC2's words, what would make ``count`` of a thing when fewer are allowed."""
-    limit, code, text = _LIMITS[name]
-    if count > call.settings.quotas.get(name, limit):
-        raise Ec2Error(code, text)
+    default, code, text = _LIMITS[name]
+    limit = call.settings.quotas.get(name, default)
+    if count > limit:
+        raise Ec2Error(code, text.format(limit))

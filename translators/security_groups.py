@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import aliased
 
 from engine import tasks
-from engine.default_vpc import egress_to_anywhere
+from engine.default_vpc import ANYWHERE, ANYWHERE_6, egress_to_anywhere
 from engine.state import InterfaceGroup, SecurityGroup, SecurityGroupRule, Vpc, json_rows
+from engine.vpc_ranges import has_ipv6
 from translators import tags
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
 from translators.errors import Ec2Error, combination, missing
@@ -121,7 +122,8 @@ def create_security_group(
     group = SecurityGroup(id=SecurityGroup.new_id(), **owner, vpc_id=vpc.id, name=name, description=description)
     call.db.add(group)
     call.db.flush()
-    call.db.add(egress_to_anywhere(owner, group))
+    for cidr in (ANYWHERE, ANYWHERE_6) if has_ipv6(call.db, vpc.id) else (ANYWHERE,):
+        call.db.add(egress_to_anywhere(owner, group, cidr))
     tags.put_at_creation(call, tag_specifications, {"security-group": [group.id]})
     made = rows_of(call, GROUPS, [group.id])[0]
     return {key: made[key] for key in ("GroupId", "SecurityGroupArn", "Tags")}

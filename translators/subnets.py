@@ -1,21 +1,26 @@
 """Subnets: a part of a VPC's range, in one zone."""
 
+import json
 from collections.abc import Mapping
 from ipaddress import IPv4Network
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import delete, exists, func, literal, select
 
 from engine import tasks
 from engine.default_vpc import make_default_subnet, make_subnet
+from engine.ipv6_addresses import range_of
 from engine.state import (
+    CidrReservation,
     NetworkAclAssociation,
     NetworkInterface,
     RouteTableAssociation,
     Subnet,
+    SubnetCidrBlock,
     Vpc,
     VpcCidrBlock,
     Zone,
+    json_rows,
 )
 from translators import tags
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
@@ -24,11 +29,14 @@ from translators.filters import constant, through
 from translators.find import find
 from translators.quotas import check_quota
 from translators.registry import Call, Result, action
+from translators.subnet_ranges import add_range6, checked_range6, range6_shape
 from translators.vpcs import network
 
 _arn = literal("arn:aws:ec2:") + Subnet.region + ":" + Subnet.account + ":subnet/" + Subnet.id
 _zone = Zone.name == Subnet.zone
 _zone_id = select(Zone.zone_id).where(_zone).scalar_subquery()
+_block = SubnetCidrBlock.subnet_id == Subnet.id
+_ranges6 = json_rows(SubnetCidrBlock.id, SubnetCidrBlock.cidr, SubnetCidrBlock.state, where=_block)
 
 
 def _shape(row: Any) -> dict[str, Any]:
@@ -39,14 +47,14 @@ def _shape(row: Any) -> dict[str, Any]:
         "VpcId": row.vpc_id,
         "State": row.state,
         "CidrBlock": row.cidr,
-        "Ipv6CidrBlockAssociationSet": [],
+        "Ipv6CidrBlockAssociationSet": [range6_shape(block) for block in json.loads(row.ranges6)],
         "AvailabilityZone": row.zone,
         "AvailabilityZoneId": row.zone_id,
         "AvailableIpAddressCount": row.available_addresses,
         "DefaultForAz": row.default_for_az,
         "MapPublicIpOnLaunch": row.map_public_ip,
         "MapCustomerOwnedIpOnLaunch": False,
-        "AssignIpv6AddressOnCreation": False,
+        "AssignIpv6AddressOnCreation": row.assign_ipv6,
         "EnableDns64": False,
         "Ipv6Native": False,
         "PrivateDnsNameOptionsOnLaunch": {
@@ -66,6 +74,7 @@ SUBNETS = Listing(
     columns=(
         Subnet.id, Subnet.account, Subnet.vpc_id, Subnet.state, Subnet.cidr, Subnet.zone, Subnet.available_addresses,
         Subnet.default_for_az, Subnet.map_public_ip, Subnet.hostname_type, Subnet.dns_a_record, Subnet.dns_aaaa_record,
+        Subnet.assign_ipv6, _ranges6.label("ranges6"),
         _arn.label("arn"), _zone_id.label("zone_id"), tags_of(Subnet),
     ),
     shape=_shape,
@@ -83,9 +92,9 @@ SUBNETS = Listing(
         "defaultForAz": Subnet.default_for_az,
         "enable-dns64": constant("false"),
         "enable-lni-at-device-index": constant(""),
-        "ipv6-cidr-block-association.association-id": constant(""),
-        "ipv6-cidr-block-association.ipv6-cidr-block": constant(""),
-        "ipv6-cidr-block-association.state": constant(""),
+        "ipv6-cidr-block-association.association-id": through(SubnetCidrBlock.id, _block),
+        "ipv6-cidr-block-association.ipv6-cidr-block": through(SubnetCidrBlock.cidr, _block),
+        "ipv6-cidr-block-association.state": through(SubnetCidrBlock.state, _block),
         "ipv6-native": constant("false"),
         "map-customer-owned-ip-on-launch": constant("false"),
         "map-public-ip-on-launch": Subnet.map_public_ip,
@@ -115,27 +124,34 @@ def describe_subnets(
     return {"Subnets": found, "NextToken": token}
 
 
+_NATIVE = "A subnet has a range of IPv4 addresses, and may have one of IPv6 besides."
+
+
 @action
 def create_subnet(
     call: Call,
     *,
     vpc_id: str,
     cidr_block: str | None = None,
+    ipv6_cidr_block: str | None = None,
     availability_zone: str | None = None,
     availability_zone_id: str | None = None,
     ipv6_native: bool = False,
     tag_specifications: list[dict[str, Any]] | None = None,
 ) -> Result:
     if ipv6_native:
-        raise unsupported("Ipv6Native", "There is no IPv6.")
+        raise unsupported("Ipv6Native", _NATIVE)
     if not cidr_block:
         raise missing("cidrBlock")
     vpc = find(call, Vpc, vpc_id)
     cidr = network("cidrBlock", cidr_block)
     _check_range(call, vpc, cidr, cidr_block)
+    cidr6 = checked_range6(call, vpc.id, ipv6_cidr_block) if ipv6_cidr_block else ""
     check_quota(call, "subnets per VPC", 1 + (call.db.scalar(select(func.count()).where(Subnet.vpc_id == vpc.id)) or 0))
     zone = _zone_named(call, availability_zone, availability_zone_id)
     subnet = make_subnet(call.db, call.owner, vpc, zone, str(cidr))
+    if cidr6:
+        add_range6(call, subnet, cidr6)
     tags.put_at_creation(call, tag_specifications, {"subnet": [subnet.id]})
     tasks.start(call.db, vpc.id, "sync_network", call.region)
     return {"Subnet": rows_of(call, SUBNETS, [subnet.id])[0]}
@@ -144,7 +160,8 @@ def create_subnet(
 def _check_range(call: Call, vpc: Vpc, cidr: IPv4Network, asked: str) -> None:
     """Refuse a range that is not within the VPC's, or overlaps that of another subnet."""
     blocks = call.db.scalars(select(VpcCidrBlock.cidr).where(VpcCidrBlock.vpc_id == vpc.id))
-    if not 16 <= cidr.prefixlen <= 28 or not any(cidr.subnet_of(IPv4Network(block)) for block in blocks):
+    within = any(cidr.subnet_of(IPv4Network(block)) for block in blocks if ":" not in block)
+    if not 16 <= cidr.prefixlen <= 28 or not within:
         refuse("InvalidSubnet.Range", f"The CIDR '{asked}' is invalid.")
     for other in call.db.scalars(select(Subnet.cidr).where(Subnet.vpc_id == vpc.id)):
         if cidr.overlaps(IPv4Network(other)):
@@ -176,7 +193,7 @@ def create_default_subnet(
     ipv6_native: bool = False,
 ) -> Result:
     if ipv6_native:
-        raise unsupported("Ipv6Native", "There is no IPv6.")
+        raise unsupported("Ipv6Native", _NATIVE)
     if not availability_zone and not availability_zone_id:
         raise missing("availabilityZone")
     zone = _zone_named(call, availability_zone, availability_zone_id)
@@ -202,18 +219,20 @@ def delete_subnet(call: Call, *, subnet_id: str) -> Result:
         refuse("DependencyViolation", f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
     for association in (NetworkAclAssociation, RouteTableAssociation):
         call.db.execute(delete(association).where(association.subnet_id == subnet_id))
-    tags.forget(call, subnet_id)
+    reservations = call.db.scalars(select(CidrReservation.id).where(CidrReservation.subnet_id == subnet_id)).all()
+    tags.forget(call, subnet_id, *reservations)
+    for part in (CidrReservation, SubnetCidrBlock):
+        call.db.execute(delete(part).where(part.subnet_id == subnet_id))
     call.db.delete(subnet)
     tasks.start(call.db, subnet.vpc_id, "sync_network", call.region)
     return {}
 
 
 _NEVER = {
-    "assign_ipv6_address_on_creation": "AssignIpv6AddressOnCreation",
-    "enable_dns64": "EnableDns64",
-    "map_customer_owned_ip_on_launch": "MapCustomerOwnedIpOnLaunch",
+    "enable_dns64": ("EnableDns64", "No gateway here translates between IPv6 and IPv4."),
+    "map_customer_owned_ip_on_launch": ("MapCustomerOwnedIpOnLaunch", ""),
 }
-"""What is false of every subnet, and may only be set to that."""
+"""What is false of every subnet, and may only be set to that: the parameter's name, and why."""
 
 
 @action
@@ -236,18 +255,29 @@ def modify_subnet_attribute(
             "hostname_type": {"Value": hostname_type} if hostname_type else None,
             "dns_a_record": enable_resource_name_dns_a_record_on_launch,
             "dns_aaaa_record": enable_resource_name_dns_aaaa_record_on_launch,
-            "assign_ipv6_address_on_creation": assign_ipv6_address_on_creation,
+            "assign_ipv6": assign_ipv6_address_on_creation,
             "enable_dns64": enable_dns64,
             "map_customer_owned_ip_on_launch": map_customer_owned_ip_on_launch,
         }
     )
     subnet = find(call, Subnet, subnet_id)
     for column, value in given.items():
+        if column == "assign_ipv6" and value and not range_of(call.db, subnet_id):
+            _refuse_without_ipv6(subnet_id)
         if column not in _NEVER:
             setattr(subnet, column, value)
         elif value:
-            raise unsupported(_NEVER[column])
+            raise unsupported(*_NEVER[column])
     return {}
+
+
+def _refuse_without_ipv6(subnet_id: str) -> NoReturn:
+    text = (
+        "Invalid value 'true' for assign-ipv6-address-on-creation. Cannot set assign-ipv6-address-on-creation to true"
+    )
+    refuse(
+        "InvalidParameterValue", f"{text} unless the subnet ({subnet_id}) has an IPv6 CIDR block associated with it."
+    )
 
 
 def _given(asked: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:

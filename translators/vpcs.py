@@ -4,7 +4,7 @@ import json
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import and_, exists, func, literal, select
 
 from engine import tasks
 from engine.addresses import Exhausted
@@ -28,26 +28,29 @@ from engine.state import (
 )
 from translators import tags
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
-from translators.errors import Ec2Error, combination, invalid, missing, refuse
-from translators.filters import constant, through
+from translators.errors import Ec2Error, combination, invalid, missing
+from translators.filters import through
 from translators.find import find
 from translators.quotas import check_quota
 from translators.registry import Call, Result, action
+from translators.vpc_ranges import block_shape, check_size, give_range6, refuse_border_group
 
-_cidrs = json_rows(VpcCidrBlock.id, VpcCidrBlock.cidr, VpcCidrBlock.state, where=VpcCidrBlock.vpc_id == Vpc.id)
+_cidrs = json_rows(
+    VpcCidrBlock.id, VpcCidrBlock.cidr, VpcCidrBlock.state,
+    where=VpcCidrBlock.vpc_id == Vpc.id, order=(VpcCidrBlock.cidr,),
+)  # fmt: skip
 
 
 def _shape(row: Any) -> dict[str, Any]:
-    blocks = [
-        {"AssociationId": id, "CidrBlock": cidr, "CidrBlockState": {"State": state}}
-        for id, cidr, state in json.loads(row.cidrs)
-    ]
+    held = sorted(json.loads(row.cidrs), key=lambda block: block[1] != row.cidr)
+    blocks = [block_shape(block, row.region) for block in held]
     return {
         "VpcId": row.id,
         "OwnerId": row.account,
         "State": row.state,
         "CidrBlock": row.cidr,
-        "CidrBlockAssociationSet": blocks,
+        "CidrBlockAssociationSet": [block for block in blocks if "CidrBlock" in block],
+        "Ipv6CidrBlockAssociationSet": [block for block in blocks if "Ipv6CidrBlock" in block] or None,
         "DhcpOptionsId": row.dhcp_options_id,
         "InstanceTenancy": row.tenancy,
         "IsDefault": row.is_default,
@@ -56,12 +59,14 @@ def _shape(row: Any) -> dict[str, Any]:
     }
 
 
-_block = VpcCidrBlock.vpc_id == Vpc.id
+_of_ipv6 = VpcCidrBlock.cidr.contains(":")
+_block = and_(VpcCidrBlock.vpc_id == Vpc.id, ~_of_ipv6)
+_block6 = and_(VpcCidrBlock.vpc_id == Vpc.id, _of_ipv6)
 
 VPCS = Listing(
     kind=Vpc,
     columns=(
-        Vpc.id, Vpc.account, Vpc.state, Vpc.cidr, Vpc.dhcp_options_id, Vpc.tenancy, Vpc.is_default,
+        Vpc.id, Vpc.account, Vpc.region, Vpc.state, Vpc.cidr, Vpc.dhcp_options_id, Vpc.tenancy, Vpc.is_default,
         _cidrs.label("cidrs"), tags_of(Vpc),
     ),
     shape=_shape,
@@ -73,10 +78,10 @@ VPCS = Listing(
         "cidr-block-association.cidr-block": through(VpcCidrBlock.cidr, _block),
         "cidr-block-association.state": through(VpcCidrBlock.state, _block),
         "dhcp-options-id": Vpc.dhcp_options_id,
-        "ipv6-cidr-block-association.association-id": constant(""),
-        "ipv6-cidr-block-association.ipv6-cidr-block": constant(""),
-        "ipv6-cidr-block-association.ipv6-pool": constant(""),
-        "ipv6-cidr-block-association.state": constant(""),
+        "ipv6-cidr-block-association.association-id": through(VpcCidrBlock.id, _block6),
+        "ipv6-cidr-block-association.ipv6-cidr-block": through(VpcCidrBlock.cidr, _block6),
+        "ipv6-cidr-block-association.ipv6-pool": through(literal("Amazon"), _block6),
+        "ipv6-cidr-block-association.state": through(VpcCidrBlock.state, _block6),
         "is-default": Vpc.is_default,
         "isDefault": Vpc.is_default,
         "owner-id": Vpc.account,
@@ -104,14 +109,15 @@ def create_vpc(
     call: Call,
     *,
     cidr_block: str | None = None,
+    amazon_provided_ipv6_cidr_block: bool = False,
+    ipv6_cidr_block_network_border_group: str | None = None,
     instance_tenancy: str = "default",
     tag_specifications: list[dict[str, Any]] | None = None,
 ) -> Result:
     if not cidr_block:
         raise missing("cidrBlock")
     cidr = network("cidrBlock", cidr_block)
-    if not 16 <= cidr.prefixlen <= 28:
-        refuse("InvalidVpc.Range", f"The CIDR '{cidr_block}' is invalid.")
+    check_size(cidr, cidr_block)
     check_quota(
         call, "vpcs", 1 + (call.db.scalar(select(func.count()).select_from(Vpc).filter_by(**_owner(call))) or 0)
     )
@@ -119,6 +125,10 @@ def create_vpc(
         vpc = make_vpc(call.db, call.settings, _owner(call), str(cidr), tenancy=instance_tenancy)
     except Exhausted as error:
         raise Ec2Error("VpcLimitExceeded", f"The maximum number of VPCs has been reached: no free {error}.") from None
+    if amazon_provided_ipv6_cidr_block:
+        give_range6(call, vpc, ipv6_cidr_block_network_border_group)
+    else:
+        refuse_border_group(ipv6_cidr_block_network_border_group)
     tags.put_at_creation(call, tag_specifications, {"vpc": [vpc.id]})
     return {"Vpc": rows_of(call, VPCS, [vpc.id])[0] | {"State": "pending"}}
 

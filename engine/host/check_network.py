@@ -9,6 +9,7 @@ from engine.host.bridges import EXTERNAL, INTEGRATION, MAPPINGS, PHYSICAL, Switc
 from engine.host.commands import attempt, run
 from engine.host.daemons import daemons, has_systemd, is_alive
 from engine.host.findings import UP, Check, Examine
+from engine.host.ipv6 import check_way_out6
 from engine.host.masquerade import TABLE, masquerades
 from settings import Settings
 
@@ -132,4 +133,5 @@ NETWORK: tuple[Examine, ...] = (
     check_ovn,
     check_gateway,
     check_way_out,
+    check_way_out6,
 )

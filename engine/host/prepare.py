@@ -9,6 +9,7 @@ from engine.host.commands import HostError, Report
 from engine.host.daemons import ensure_daemons
 from engine.host.data_directory import ensure_data_directory
 from engine.host.devices import ensure_devices
+from engine.host.ipv6 import ensure_ipv6
 from engine.host.packages import ensure_packages
 from settings import Settings
 
@@ -27,5 +28,6 @@ def prepare(settings: Settings, report: Report) -> None:
     ensure_data_directory(settings, report)
     ensure_daemons(settings, report)
     ensure_bridges(settings, report)
+    ensure_ipv6(settings, report)
     if settings.accelerator == "auto":
         verdict(settings, report)

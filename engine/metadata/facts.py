@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, select
+from sqlalchemy import Row, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from engine.desired import PLUGGED, resolver_address
@@ -13,10 +13,13 @@ from engine.state import (
     Address,
     Instance,
     InterfaceGroup,
+    InterfacePrefix,
+    Ipv6Address,
     NetworkInterface,
     PrivateAddress,
     SecurityGroup,
     Subnet,
+    SubnetCidrBlock,
     Tag,
     VolumeAttachment,
     Vpc,
@@ -28,7 +31,10 @@ from engine.state import (
 
 @dataclass(frozen=True)
 class Card:
-    """A network interface. ``addresses`` begins with the primary one; ``publics`` are (public, private) pairs."""
+    """A network interface. ``addresses`` begin with the primary one; ``publics`` are (public, private) pairs.
+
+    ``vpc_cidrs`` and ``prefixes`` are of either IP version, ``subnet_cidr6`` is empty where there is none.
+    """
 
     id: str
     mac: str
@@ -42,6 +48,9 @@ class Card:
     groups: tuple[tuple[str, str], ...]
     """(id, name) of its security groups, in the order in which they were named."""
     publics: tuple[tuple[str, str], ...]
+    subnet_cidr6: str = ""
+    addresses6: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class Facts:
     tags: tuple[tuple[str, str], ...]
 
 
+_ID_LENGTH = len("eni-") + 17
 _COLUMNS = (
     "id", "account", "region", "reservation_id", "launch_index", "image_id", "instance_type", "architecture",
     "root_device_name", "launch_time", "zone", "private_ip", "hostname_type", "key_name", "public_key", "user_data",
@@ -92,6 +102,14 @@ _addresses = json_rows(
     PrivateAddress.address,
     where=PrivateAddress.interface_id == NetworkInterface.id,
     order=(PrivateAddress.is_primary.desc(), PrivateAddress.number),
+)
+_addresses6 = json_rows(
+    Ipv6Address.address,
+    where=Ipv6Address.interface_id == NetworkInterface.id,
+    order=(Ipv6Address.is_primary.desc(), Ipv6Address.position),
+)
+_prefixes = json_rows(
+    InterfacePrefix.cidr, where=InterfacePrefix.interface_id == NetworkInterface.id, order=(InterfacePrefix.cidr,)
 )
 _ranges = json_rows(
     VpcCidrBlock.cidr,
@@ -123,6 +141,9 @@ _cards = json_rows(
     _ranges,
     _groups,
     _publics,
+    _only(SubnetCidrBlock.cidr, SubnetCidrBlock.subnet_id == NetworkInterface.subnet_id),
+    _addresses6,
+    _prefixes,
     where=NetworkInterface.instance_id == Instance.id,
     order=(NetworkInterface.device_index,),
 )
@@ -135,10 +156,11 @@ _tags = json_rows(
     Tag.key, Tag.value, where=and_(Tag.resource_id == Instance.id, Tag.account == Instance.account), order=(Tag.key,)
 )
 
-# A VPC's subnets do not overlap: within one VPC an address is one interface's.
+# A VPC's subnets do not overlap: within one VPC an address is one interface's. Whose it is as a part of a prefix
+# begins with the interface's id.
 _asker = (
     select(NetworkInterface.instance_id)
-    .join(PrivateAddress, PrivateAddress.interface_id == NetworkInterface.id)
+    .join(PrivateAddress, func.substr(PrivateAddress.interface_id, 1, _ID_LENGTH) == NetworkInterface.id)
     .where(PrivateAddress.address == bindparam("address"), NetworkInterface.vpc_id == bindparam("vpc_id"))
     .correlate(None)
     .scalar_subquery()
@@ -171,7 +193,8 @@ def _facts(row: Row[Any]) -> Facts:
 
 
 def _card(values: list[Any]) -> Card:
-    id, mac, index, subnet_id, subnet_cidr, vpc_id, vpc_cidr, addresses, ranges, groups, publics = values
+    (id, mac, index, subnet_id, subnet_cidr, vpc_id, vpc_cidr, addresses, ranges, groups, publics, subnet_cidr6,
+     addresses6, prefixes) = values  # fmt: skip
     return Card(
         id=id,
         mac=mac,
@@ -184,6 +207,9 @@ def _card(values: list[Any]) -> Card:
         vpc_cidrs=tuple(cidr for (cidr,) in _loaded(ranges)),
         groups=tuple((group, name) for group, name in _loaded(groups)),
         publics=tuple((public, private or "") for public, private in _loaded(publics)),
+        subnet_cidr6=subnet_cidr6 or "",
+        addresses6=tuple(address for (address,) in _loaded(addresses6)),
+        prefixes=tuple(cidr for (cidr,) in _loaded(prefixes)),
     )
 
 

@@ -134,6 +134,8 @@ class _Metadata:
         }
         if primary.publics:
             found["public-ipv4"] = primary.publics[0][0]
+        if primary.addresses6:
+            found["ipv6"] = primary.addresses6[0]
         return {**found, **self._public_name(primary)}
 
     def _card(self, card: Card) -> dict[str, Node]:
@@ -152,8 +154,16 @@ class _Metadata:
             "subnet-ipv4-cidr-block": card.subnet_cidr,
             "vpc-id": card.vpc_id,
             "vpc-ipv4-cidr-block": card.vpc_cidr,
-            "vpc-ipv4-cidr-blocks": "\n".join(dict.fromkeys((card.vpc_cidr, *card.vpc_cidrs))),
+            "vpc-ipv4-cidr-blocks": _lines(4, card.vpc_cidr, *card.vpc_cidrs),
         }
+        lists = {
+            "ipv4-prefix": _lines(4, *card.prefixes),
+            "ipv6-prefix": _lines(6, *card.prefixes),
+            "ipv6s": _lines(6, *card.addresses6),
+            "subnet-ipv6-cidr-blocks": card.subnet_cidr6,
+            "vpc-ipv6-cidr-blocks": _lines(6, *card.vpc_cidrs),
+        }
+        found |= {name: lines for name, lines in lists.items() if lines}
         if card.publics:
             found["ipv4-associations"] = dict(card.publics)
             found["public-ipv4s"] = "\n".join(public for public, _ in card.publics)
@@ -175,6 +185,11 @@ class _Metadata:
         """Return the tags, where they are allowed; a key that cannot be a name in a tree is left out."""
         usable: dict[str, Node] = {key: value for key, value in self._facts.tags if _is_name(key)}
         return {"tags": {"instance": usable}} if usable and self._facts.metadata_tags == "enabled" else {}
+
+
+def _lines(version: int, *values: str) -> str:
+    """Return the addresses or ranges of an IP version, each once and on a line of its own."""
+    return "\n".join(dict.fromkeys(value for value in values if (":" in value) == (version == 6)))
 
 
 def _is_name(key: str) -> bool:

@@ -61,6 +61,7 @@ class PrivateAddress(Base):
     """The address as a number, so that free ones are found by arithmetic."""
     address: Mapped[str] = mapped_column(String(45), index=True)
     interface_id: Mapped[str] = mapped_column(String(40), index=True)
+    """Of an address that is part of a prefix, what ``engine.prefixes`` calls that prefix."""
     is_primary: Mapped[bool]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engine.state.base import Base, Resource
@@ -28,7 +28,18 @@ class Vpc(Resource, Base):
 
 
 class VpcCidrBlock(Base):
+    """Ranges of IPv4 are a VPC's own affair; those of IPv6 are one's alone."""
+
     __tablename__ = "vpc_cidr_block"
+    __table_args__ = (
+        Index(
+            "ix_vpc_cidr_block_ipv6",
+            "cidr",
+            unique=True,
+            sqlite_where=text("instr(cidr, ':') > 0"),
+            postgresql_where=text("strpos(cidr, ':') > 0"),
+        ),
+    )
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     vpc_id: Mapped[str] = mapped_column(ForeignKey("vpc.id"), index=True)
     cidr: Mapped[str] = mapped_column(String(43))

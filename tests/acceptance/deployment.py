@@ -32,6 +32,7 @@ REPOSITORY = Path(__file__).parents[2]
 # Not pytest's own directory: guests' files must be reached by another user. One deployment at a time has this pool.
 ROOM = Path("/var/lib/groundfog-acceptance")
 POOL = ("198.18.240.0", "198.18.254.250")
+POOL_6 = "fd6f:6701::/32"
 TYPES = """
 [families.t2]
 hypervisor = "xen"
@@ -88,6 +89,7 @@ class Deployment:
             "GROUNDFOG_PORT": str(port),
             "GROUNDFOG_VLAN_RANGE": "[2000, 2999]",
             "GROUNDFOG_EXTERNAL_POOL": f'["{POOL[0]}", "{POOL[1]}"]',
+            "GROUNDFOG_IPV6_POOL": POOL_6,
             "GROUNDFOG_INSTANCE_TYPES": str(types),
             # Nobody is there until a test needs somebody who knows names of the outside.
             "GROUNDFOG_GUEST_DNS": f"127.0.0.1#{self.resolver_port}",

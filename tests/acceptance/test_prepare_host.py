@@ -34,7 +34,7 @@ pytestmark = [
 def settings() -> Iterator[Settings]:
     # Not pytest's own directory: all its parents are closed.
     with tempfile.TemporaryDirectory(dir="/var/lib", prefix="groundfog-test-") as name:
-        yield Settings(data=Path(name) / "data")
+        yield Settings(data=Path(name) / "data", ipv6_pool="fd6f:6702::/32")
 
 
 def said(*command: str) -> str:
@@ -49,7 +49,8 @@ def world() -> dict[str, Any]:
         "host": switch.host,
         "bridges": {name: switch.bridges[name] for name in ("br-int", "br-phys", "br-ext")},
         "address": [link["address"] for link in links] + [a["local"] for link in links for a in link["addr_info"]],
-        "rules": said("nft", "--stateless", "list", "table", "ip", "groundfog"),
+        "rules": [said("nft", "--stateless", "list", "table", family, "groundfog") for family in ("ip", "ip6")],
+        "way to guests": said("ip", "-6", "route", "show", "dev", EXTERNAL),
         "pids": {file.name: file.read_text() for file in Path("/run/ovn").glob("*.pid")},
         "kvm": [Path("/dev/kvm").exists() and Path("/dev/kvm").stat().st_mode],
     }
@@ -64,7 +65,8 @@ def test_the_second_preparation_says_and_changes_nothing_within_two_seconds(sett
     assert time.monotonic() - began < 2
     assert lines == []
     assert world() == before
-    assert {"198.18.0.1"} <= set(before["address"]) and "masquerade" in before["rules"]
+    assert {"198.18.0.1", "fd00:c612::1"} <= set(before["address"])
+    assert all("masquerade" in rules for rules in before["rules"])
 
 
 def test_the_doctor_finds_nothing_wrong_on_a_prepared_host(settings: Settings) -> None:
@@ -181,6 +183,8 @@ os.kill(daemons.process_of(northd), signal.SIGTERM)
 while daemons.is_alive(northd):
     time.sleep(0.01)
 found["one missing"] = prepared()
+Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
+found["without IPv6"] = prepared()
 daemons.stop_daemons(lambda _: None)
 found["alive after stop"] = [str(one) for one in daemons.daemons() if daemons.is_alive(one)]
 print(json.dumps(found))
@@ -200,3 +204,4 @@ def test_daemons_start_from_nothing_and_after_a_power_cut_and_alone(settings: Se
     assert sorted(found["after a power cut"]) == sorted(found["cold"])
     assert found["again"] == found["and again"] == found["alive after stop"] == []
     assert found["one missing"] == ["starting ovn-northd"]
+    assert found["without IPv6"] == []

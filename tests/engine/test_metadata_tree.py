@@ -1,6 +1,7 @@
 """What an instance is told: all of it true, and found where EC2 has it."""
 
 import re
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -293,3 +294,53 @@ def test_whoever_is_off_is_told_nothing(cloud: Cloud, instance: dict[str, Any]) 
     assert describe(cloud, instance["InstanceId"])["State"]["Name"] == "stopped"
     assert facts_of(cloud, instance) is None
     assert served() == {}
+
+
+# -- more than one address ---------------------------------------------------------
+
+
+@pytest.fixture
+def dual(cloud: Cloud) -> dict[str, Any]:
+    """An instance with addresses of IPv6, secondary ones and prefixes."""
+    ec2 = cloud.ec2
+    (vpc,) = ec2.describe_vpcs()["Vpcs"]
+    block = ec2.associate_vpc_cidr_block(VpcId=vpc["VpcId"], AmazonProvidedIpv6CidrBlock=True)
+    cidr6 = block["Ipv6CidrBlockAssociation"]["Ipv6CidrBlock"]
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    ec2.associate_subnet_cidr_block(SubnetId=subnet, Ipv6CidrBlock=cidr6.replace("/56", "/64"))
+    card = {"DeviceIndex": 0, "SubnetId": subnet, "SecondaryPrivateIpAddressCount": 1, "Ipv6AddressCount": 2}
+    return run_instance(cloud, NetworkInterfaces=[card], InstanceType="t3.medium")
+
+
+def test_each_card_tells_all_of_its_addresses(cloud: Cloud, dual: dict[str, Any]) -> None:
+    card = dual["NetworkInterfaces"][0]
+    told, here = Told(cloud, dual), f"network/interfaces/macs/{card['MacAddress']}"
+    private = [each["PrivateIpAddress"] for each in card["PrivateIpAddresses"]]
+    sixth = [each["Ipv6Address"] for each in card["Ipv6Addresses"]]
+    assert told(f"{here}/local-ipv4s") == "\n".join(private)
+    assert told(f"{here}/ipv6s") == "\n".join(sixth) and told("ipv6") == sixth[0]
+    (vpc,) = cloud.ec2.describe_vpcs()["Vpcs"]
+    (block,) = vpc["Ipv6CidrBlockAssociationSet"]
+    assert told(f"{here}/vpc-ipv6-cidr-blocks") == block["Ipv6CidrBlock"]
+    assert told(f"{here}/vpc-ipv4-cidr-blocks") == vpc["CidrBlock"]
+    assert told(f"{here}/subnet-ipv6-cidr-blocks") == block["Ipv6CidrBlock"].replace("/56", "/64")
+    assert told(f"{here}/ipv4-prefix") is None and told(f"{here}/ipv6-prefix") is None
+    cloud.ec2.assign_private_ip_addresses(NetworkInterfaceId=card["NetworkInterfaceId"], Ipv4PrefixCount=1)
+    cloud.ec2.assign_ipv6_addresses(NetworkInterfaceId=card["NetworkInterfaceId"], Ipv6PrefixCount=1)
+    told = Told(cloud, dual)
+    assert str(told(f"{here}/ipv4-prefix")).endswith("/28") and str(told(f"{here}/ipv6-prefix")).endswith("/80")
+
+
+def test_it_may_ask_from_any_address_of_its_own(cloud: Cloud, dual: dict[str, Any]) -> None:
+    card = dual["NetworkInterfaces"][0]
+    given = cloud.ec2.assign_private_ip_addresses(NetworkInterfaceId=card["NetworkInterfaceId"], Ipv4PrefixCount=1)
+    inside = str(ip_network(given["AssignedIpv4Prefixes"][0]["Ipv4Prefix"])[3])
+    for address in (*(each["PrivateIpAddress"] for each in card["PrivateIpAddresses"]), inside):
+        found = facts_of(cloud, dual | {"PrivateIpAddress": address})
+        assert found is not None and found.id == dual["InstanceId"], address
+
+
+def test_without_ipv6_there_is_no_word_of_it(told: Told, instance: dict[str, Any]) -> None:
+    here = f"network/interfaces/macs/{instance['NetworkInterfaces'][0]['MacAddress']}"
+    listing = told(here + "/")
+    assert isinstance(listing, str) and "ipv6" not in listing and told("ipv6") is None

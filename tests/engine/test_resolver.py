@@ -14,8 +14,8 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
-from engine.endpoints import add_interface_service
 
+from engine.endpoints import add_interface_service
 from engine.resolver.forwarder import Forwarder
 from engine.resolver.records import Records
 from engine.resolver.server import NameServer, Resolver

@@ -79,8 +79,8 @@ def test_a_range_that_ec2_refuses_is_refused(ec2: Any, vpc: str, refused: Any, c
     assert len(ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]) == 1
 
 
-def test_what_needs_ipv6_or_ipam_is_refused(ec2: Any, vpc: str, refused: Any) -> None:
-    for name, value in (("Ipv6CidrBlock", "2001:db8::/64"), ("Ipv6Native", True), ("Ipv4IpamPoolId", "ipam-pool-1"),
+def test_what_is_ipv6_alone_or_needs_ipam_is_refused(ec2: Any, vpc: str, refused: Any) -> None:
+    for name, value in (("Ipv6Native", True), ("Ipv4IpamPoolId", "ipam-pool-1"), ("Ipv6NetmaskLength", 64),
                         ("OutpostArn", "arn:x")):  # fmt: skip
         with refused("UnsupportedOperation", name):
             ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", **{name: value})
@@ -101,7 +101,7 @@ def test_an_attribute_is_modified_one_at_a_time(ec2: Any, vpc: str, refused: Any
         "EnableResourceNameDnsARecord": True,
         "EnableResourceNameDnsAAAARecord": True,
     }
-    for name in ("AssignIpv6AddressOnCreation", "EnableDns64", "MapCustomerOwnedIpOnLaunch"):
+    for name in ("EnableDns64", "MapCustomerOwnedIpOnLaunch"):
         with refused("UnsupportedOperation", name):
             ec2.modify_subnet_attribute(SubnetId=id, **{name: yes})
     with refused("InvalidParameterCombination"):

@@ -36,6 +36,7 @@ wait $growing
 dropbear -r $HOST_KEY -s -K 60 -P /run/dropbear.pid
 read -r uptime _ < /proc/uptime
 say "ssh is up after $uptime s"
+/usr/lib/demo-init/addresses.sh &
 
 echo '-----BEGIN SSH HOST KEY FINGERPRINTS-----' > /dev/console
 dropbearkey -y -f $HOST_KEY | sed -n "s/^Fingerprint: /256 /;s/^256 .*/& root@$(hostname) (ED25519)/p" > /dev/console

@@ -615,6 +615,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("vpc_cidr_block_pkey")),
     )
     with op.batch_alter_table("vpc_cidr_block", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_vpc_cidr_block_ipv6",
+            ["cidr"],
+            unique=True,
+            sqlite_where=sa.text("instr(cidr, ':') > 0"),
+            postgresql_where=sa.text("strpos(cidr, ':') > 0"),
+        )
         batch_op.create_index(batch_op.f("ix_vpc_cidr_block_vpc_id"), ["vpc_id"], unique=False)
 
     op.create_table(
