@@ -114,7 +114,7 @@ def _insert(kind: type[Base]) -> _Insert:
     return _Insert(kind)
 
 
-def put(db: Session, kind: type[Base], **values: Any) -> None:
+def put(db: Session, kind: type[Base], /, **values: Any) -> None:
     """Insert a row at once, with the defaults of the columns that are not named; no object is made for it."""
     row = _insert(kind)
     made = {name: call(None) for name, call in row.calls.items() if name not in values}
