@@ -77,9 +77,10 @@ def _free(db: Session, subnet_id: str, first: int, last: int) -> int:
     raise Exhausted("private addresses")
 
 
-def release_private(db: Session, interface_id: str) -> None:
-    """Give back every private address of an interface."""
-    for row in db.scalars(select(PrivateAddress).where(PrivateAddress.interface_id == interface_id)):
+def release_private(db: Session, interface_id: str, only: str | None = None) -> None:
+    """Give back every private address of an interface, or ``only`` one."""
+    held = select(PrivateAddress).where(PrivateAddress.interface_id == interface_id)
+    for row in db.scalars(held.where(PrivateAddress.address == only) if only else held):
         db.execute(
             update(Subnet).where(Subnet.id == row.subnet_id).values(available_addresses=Subnet.available_addresses + 1)
         )

@@ -14,6 +14,7 @@ from engine.drivers.base import DriverError, Port
 from engine.state import Instance
 from engine.tasks import Job
 from tests.cloud import REGION, Cloud
+from tests.engine import nat_gateways as nats
 from tests.translators.test_instances import launch, leftovers, state
 
 WORKFLOWS = sorted(p.stem for p in (Path(tasks.__file__).parent / "workflows").glob("[a-z]*.py"))
@@ -174,8 +175,14 @@ SCENARIOS = {
     "sync_port": Scenario(change_port, lambda cloud, id: network(cloud)._ports[id].forwarding is True),
     "remove_network": Scenario(remove_network, lambda cloud, id: id not in network(cloud).list_networks()),
     "remove_group": Scenario(remove_group, lambda cloud, id: id not in network(cloud).list_groups()),
+    "create_nat_gateway": Scenario(nats.creating, lambda cloud, id: nats.serves(cloud, id, 1)),
+    "fail_nat_gateway": Scenario(nats.failing, lambda cloud, id: nats.is_gone(cloud, id, "failed")),
+    "sync_nat_gateway": Scenario(nats.associating, lambda cloud, id: nats.serves(cloud, id, 2)),
+    "drain_nat_gateway": Scenario(nats.draining, lambda cloud, id: nats.serves(cloud, id, 1)),
+    "delete_nat_gateway": Scenario(nats.deleting, lambda cloud, id: nats.is_gone(cloud, id, "deleted")),
     "remove_port": Scenario(remove_port, lambda cloud, id: id not in network(cloud).list_ports()),
 }
+NAT_GATEWAYS = [name for name in SCENARIOS if name.endswith("nat_gateway")]
 INSTANCES = [name for name in SCENARIOS if name.endswith(("instance", "launch", "start"))]
 
 
@@ -249,6 +256,16 @@ def test_an_instance_can_be_terminated_at_any_step_of_anything(cloud: Cloud, wor
         assert is_terminated(cloud, id), f"cancelled after {count} steps"
         used = cloud.ec2.describe_network_interfaces()["NetworkInterfaces"], cloud.ec2.describe_volumes()["Volumes"]
         assert used == ([], [])
+
+
+@pytest.mark.parametrize("workflow", NAT_GATEWAYS)
+def test_a_nat_gateway_can_be_deleted_at_any_step_of_anything(cloud: Cloud, workflow: str) -> None:
+    for count in range(len(tasks.steps(workflow)) + 1):
+        id = SCENARIOS[workflow].begin(cloud)
+        cloud.run_single_steps(count)
+        nats.delete(cloud, id)
+        cloud.settle()
+        assert nats.is_gone(cloud, id, "deleted"), f"cancelled after {count} steps"
 
 
 def test_a_guest_that_ignores_a_reboot_is_reset_after_four_minutes(cloud: Cloud) -> None:
