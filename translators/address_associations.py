@@ -10,6 +10,7 @@ from engine.state import Address, Instance, InternetGateway, NetworkInterface, P
 from translators.addresses import disassociate, find_address, sync_port
 from translators.errors import Ec2Error, combination, invalid, missing, refuse
 from translators.find import find
+from translators.managed_interfaces import find_unmanaged
 from translators.registry import Call, Result, action
 
 _GONE = ("pending", "shutting-down", "terminated")
@@ -77,7 +78,7 @@ def _interface(call: Call, instance_id: str | None, interface_id: str | None) ->
     if instance_id and interface_id:
         raise combination("You may specify an instance ID or a network interface ID, but not both in the same call")
     if interface_id:
-        return find(call, NetworkInterface, interface_id)
+        return find_unmanaged(call, interface_id)
     if not instance_id:
         raise missing("instanceId")
     instance = find(call, Instance, instance_id)

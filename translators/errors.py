@@ -19,6 +19,7 @@ _NOT_FOUND = {
     "Instance": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
     "InternetGateway": ("InvalidInternetGatewayID.NotFound", "The internetGateway ID '{}' does not exist"),
     "KeyPair": ("InvalidKeyPair.NotFound", "The key pair '{}' does not exist"),
+    "NatGateway": ("NatGatewayNotFound", "The Nat Gateway {} was not found"),
     "NetworkAcl": ("InvalidNetworkAclID.NotFound", "The networkAcl ID '{}' does not exist"),
     "NetworkInterface": ("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '{}' does not exist"),
     "RouteTable": ("InvalidRouteTableID.NotFound", "The routeTable ID '{}' does not exist"),
@@ -33,6 +34,7 @@ _NOT_FOUND = {
 _MALFORMED = {
     "Image": "InvalidAMIID.Malformed",
     "Instance": "InvalidInstanceID.Malformed",
+    "NatGateway": "NatGatewayMalformed",
     "SecurityGroup": "InvalidGroupId.Malformed",
     "Snapshot": "InvalidSnapshotID.Malformed",
     "Volume": "InvalidVolumeID.Malformed",

@@ -15,6 +15,7 @@ from translators.addresses import sync_port
 from translators.describe import rows_of
 from translators.errors import Ec2Error, combination, invalid, missing, not_found, refuse, unsupported
 from translators.find import check_ids, find
+from translators.managed_interfaces import find_unmanaged
 from translators.network_interfaces import INTERFACES
 from translators.registry import Call, Result, action
 
@@ -89,7 +90,7 @@ def new_interface(
 ) -> Made:
     """Make an interface with the wanted private address or a free one, or say in EC2's words why not."""
     if private_ip:
-        _check_private_ip(subnet, private_ip)
+        check_private_ip(subnet, private_ip)
     if len(description) > 255:
         raise invalid("description", description, "It is longer than 255 characters.")
     try:
@@ -103,7 +104,8 @@ def new_interface(
         raise Ec2Error("InvalidIPAddress.InUse", f"Address {private_ip} is in use.") from None
 
 
-def _check_private_ip(subnet: Subnet, text: str) -> None:
+def check_private_ip(subnet: Subnet, text: str) -> None:
+    """Refuse what is no address that an interface of the subnet may have."""
     try:
         wanted = IPv4Address(text)
     except AddressValueError:
@@ -140,7 +142,7 @@ def modify_network_interface_attribute(
     if len(given) != 1:
         text = "Only one network interface attribute can be modified at a time."
         raise combination(text) if given else missing("attribute")
-    interface = find(call, NetworkInterface, network_interface_id)
+    interface = find_unmanaged(call, network_interface_id)
     if description:
         interface.description = _described(description)
     if attachment:
@@ -190,7 +192,7 @@ def reset_network_interface_attribute(
     call: Call, *, network_interface_id: str, source_dest_check: str | None = None
 ) -> Result:
     """Reset the only attribute that can be; the value is only there to name it."""
-    interface = find(call, NetworkInterface, network_interface_id)
+    interface = find_unmanaged(call, network_interface_id)
     if source_dest_check is None:
         raise missing("sourceDestCheck")
     _set_source_dest_check(call, interface, True)

@@ -28,6 +28,9 @@ _zone = Zone.name == NetworkInterface.zone
 _public = Address.interface_id == NetworkInterface.id
 _private = PrivateAddress.interface_id == NetworkInterface.id
 _attached = NetworkInterface.attachment_id.is_not(None)
+_managed = NetworkInterface.managed_by != ""
+_SERVICE = "amazon-aws"
+"""Who owns what an interface of a gateway or an endpoint is attached to."""
 _groups = json_rows(
     InterfaceGroup.group_id, SecurityGroup.name,
     where=and_(InterfaceGroup.interface_id == NetworkInterface.id, SecurityGroup.id == InterfaceGroup.group_id),
@@ -58,7 +61,7 @@ def _shape(row: Any) -> dict[str, Any]:
         "AvailabilityZone": row.zone,
         "AvailabilityZoneId": row.zone_id,
         "Description": row.description,
-        "InterfaceType": "interface",
+        "InterfaceType": row.kind,
         "Status": row.status,
         "MacAddress": row.mac,
         "PrivateIpAddress": row.private_ip,
@@ -69,7 +72,8 @@ def _shape(row: Any) -> dict[str, Any]:
         "Attachment": _attachment(row) if row.attachment_id else None,
         "Groups": [{"GroupId": id, "GroupName": name} for id, name in json.loads(row.groups)],
         "SourceDestCheck": row.source_dest_check,
-        "RequesterManaged": False,
+        "RequesterId": _SERVICE if row.managed_by else None,
+        "RequesterManaged": bool(row.managed_by),
         "Operator": {"Managed": False},
         "TagSet": tag_set(row.tags) or [],
     }
@@ -83,7 +87,7 @@ def _attachment(row: Any) -> dict[str, Any]:
         "DeviceIndex": row.device_index,
         "NetworkCardIndex": 0,
         "InstanceId": row.instance_id,
-        "InstanceOwnerId": row.account,
+        "InstanceOwnerId": _SERVICE if row.managed_by else row.account,
         "Status": row.attachment_status,
     }
 
@@ -105,6 +109,7 @@ INTERFACES = Listing(
         NetworkInterface.mac, NetworkInterface.private_ip, NetworkInterface.source_dest_check,
         NetworkInterface.attachment_id, NetworkInterface.attach_time, NetworkInterface.attachment_status,
         NetworkInterface.delete_on_termination, NetworkInterface.device_index, NetworkInterface.instance_id,
+        NetworkInterface.kind, NetworkInterface.managed_by,
         select(Zone.zone_id).where(_zone).scalar_subquery().label("zone_id"),
         select(Vpc.dns_hostnames).where(_vpc).scalar_subquery().label("dns_hostnames"),
         _groups.label("groups"), _addresses.label("addresses"),
@@ -127,7 +132,9 @@ INTERFACES = Listing(
         "attachment.delete-on-termination": _delete_on_termination,
         "attachment.device-index": NetworkInterface.device_index,
         "attachment.instance-id": NetworkInterface.instance_id,
-        "attachment.instance-owner-id": case((_attached, NetworkInterface.account)),
+        "attachment.instance-owner-id": case(
+            (and_(_attached, _managed), _SERVICE), (_attached, NetworkInterface.account)
+        ),
         "attachment.status": NetworkInterface.attachment_status,
         "availability-zone": NetworkInterface.zone,
         "availability-zone-id": through(Zone.zone_id, _zone),
@@ -137,7 +144,7 @@ INTERFACES = Listing(
             SecurityGroup.name,
             and_(InterfaceGroup.interface_id == NetworkInterface.id, SecurityGroup.id == InterfaceGroup.group_id),
         ),
-        "interface-type": constant("interface"),
+        "interface-type": NetworkInterface.kind,
         "ipv6-addresses.ipv6-address": constant(""),
         "mac-address": NetworkInterface.mac,
         "network-interface-id": NetworkInterface.id,
@@ -146,8 +153,8 @@ INTERFACES = Listing(
         "owner-id": NetworkInterface.account,
         "private-dns-name": _private_names,
         "private-ip-address": NetworkInterface.private_ip,
-        "requester-id": constant(""),
-        "requester-managed": constant("false"),
+        "requester-id": case((_managed, _SERVICE)),
+        "requester-managed": _managed,
         "source-dest-check": NetworkInterface.source_dest_check,
         "status": NetworkInterface.status,
         "subnet-id": NetworkInterface.subnet_id,
@@ -166,7 +173,7 @@ def describe_network_interfaces(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Result:
-    """Nothing here is managed by a service, so that to include what is managed adds nothing."""
+    """No service operator manages an interface here, so that to include what such a one manages adds nothing."""
     found, token = describe(call, INTERFACES, network_interface_ids, filters, max_results, next_token)
     return {"NetworkInterfaces": found, "NextToken": token}
 

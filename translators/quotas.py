@@ -7,14 +7,23 @@ from translators.errors import Ec2Error
 from translators.registry import Call
 
 _LIMITS: dict[str, tuple[int, str, str]] = {
+    "elastic IPs": (10_000, "AddressLimitExceeded", "The maximum number of addresses has been reached."),
+    "elastic IPs per NAT gateway": (2, "AddressLimitExceeded", "A NAT gateway can have {} Elastic IP addresses."),
+    "NAT gateways per zone": (
+        5, "NatGatewayLimitExceeded", "Performing this operation would exceed the limit of {} NAT gateways"
+    ),
+    "private addresses per NAT gateway": (
+        8, "PrivateIpAddressLimitExceeded", "A NAT gateway can have {} private IPv4 addresses."
+    ),
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
     "subnets per VPC": (200, "SubnetLimitExceeded", "The maximum number of subnets has been reached."),
-}
-"""Name: how many, EC2's error code, and its message."""
+}  # fmt: skip
+"""Name: how many, EC2's error code, and its message, in which {} is how many."""
 
 
 def check_quota(call: Call, name: str, count: int) -> None:
     """Refuse, in EC2's words, what would make ``count`` of a thing when fewer are allowed."""
-    limit, code, text = _LIMITS[name]
-    if count > call.settings.quotas.get(name, limit):
-        raise Ec2Error(code, text)
+    default, code, text = _LIMITS[name]
+    limit = call.settings.quotas.get(name, default)
+    if count > limit:
+        raise Ec2Error(code, text.format(limit))
