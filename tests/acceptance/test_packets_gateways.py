@@ -47,6 +47,7 @@ def test_a_nat_gateway_leads_out_by_its_public_address_and_lets_nobody_in(
         assert eventually(lambda: guests.app.ask(OUTSIDER, 80)) == [outsider.name, OTHER_PUBLIC]
         assert guests.app.ping(OUTSIDER)
         assert not outsider.ask(OTHER_PUBLIC, 5432)
+        assert not outsider.ping(OTHER_PUBLIC) and not guests.web.ping(INNER) and not guests.app.ping(INNER)
         assert not guests.web.ask(OUTSIDER, 80), "its subnet has no route to the gateway"
     assert not guests.app.ask(OUTSIDER, 80)
 
