@@ -13,10 +13,11 @@ import structlog
 from sqlalchemy import Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from engine import desired, tasks
+from engine import address_transfers, desired, nat_gateways, tasks
 from engine.drivers.base import Compute, DriverError, Drivers
 from engine.machines import sync_devices
 from engine.state import (
+    AddressTransfer,
     ConsoleOutput,
     Host,
     Instance,
@@ -37,7 +38,9 @@ from engine.tasks import Engine
 log = structlog.get_logger("groundfog.reconciler")
 
 SHOWN_AFTER_END = timedelta(hours=1)
-"""How long a terminated instance is described: EC2 says "a short interval (usually less than one hour)"."""
+"""How long a terminated instance is described: EC2 says "a short interval (usually less than one hour)". A NAT gateway
+that was deleted or failed is too: "about an hour".
+"""
 _REPLAYS_KEPT = timedelta(hours=48)
 _PROMISES = {
     # Not boot_instance: should it fail, that one takes an instance away, and this may have run for years.
@@ -72,13 +75,16 @@ def reconcile(engine: Engine) -> None:
 
 def _restore_lost_tasks(engine: Engine, region: str) -> None:
     with engine.database.read() as db:
-        lost = db.scalar(_without_task(region).limit(1))
-    if lost is None:
+        lost = db.scalar(_without_task(region).limit(1)) is not None or nat_gateways.lost_tasks(db, region)
+    if not lost:
         return
     with engine.database.write() as db:
         for instance in db.scalars(_without_task(region)):
             log.warning("a task was lost", instance=instance.id, state=instance.state)
             tasks.start(db, instance.id, _PROMISES[instance.state], region)
+        for id, workflow in nat_gateways.lost_tasks(db, region).items():
+            log.warning("a task was lost", nat_gateway=id, workflow=workflow)
+            tasks.start(db, id, workflow, region)
 
 
 def _restore_lost_plugs(engine: Engine, region: str) -> None:
@@ -276,5 +282,7 @@ def _forget_the_past(engine: Engine) -> None:
             db.execute(delete(Tag).where(Tag.resource_id.in_(ended)))
             db.execute(delete(ConsoleOutput).where(ConsoleOutput.instance_id.in_(ended)))
             db.execute(delete(Instance).where(Instance.id.in_(ended)))
+        nat_gateways.forget_ended(db, timestamp(now - SHOWN_AFTER_END))
+        db.execute(delete(AddressTransfer).where(~address_transfers.is_known()))
         db.execute(delete(Replay).where(Replay.created < timestamp(now - _REPLAYS_KEPT)))
     engine.database.learn_sizes()

@@ -4,20 +4,19 @@ from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import delete, exists, func, select
 
 from engine import tasks
 from engine.addresses import Exhausted, free_public
-from engine.state import Address, NetworkInterface, Vpc
+from engine.state import Address, AddressTransfer, NetworkInterface, Vpc
 from translators import tags
 from translators.describe import Listing, describe, tag_set, tags_of
 from translators.errors import Ec2Error, combination, invalid, missing, not_found, refuse, unsupported
 from translators.filters import constant, through
 from translators.find import find, find_all
+from translators.managed_interfaces import refuse_managed
+from translators.quotas import check_quota
 from translators.registry import Call, Result, action
-
-_MOST = 10_000
-"""Addresses that an account may hold in a region."""
 
 _interface = NetworkInterface.id == Address.interface_id
 _instance = select(NetworkInterface.instance_id).where(_interface).scalar_subquery()
@@ -70,41 +69,24 @@ def describe_addresses(
     public_ips: list[str] | None = None,
     filters: list[dict[str, Any]] | None = None,
 ) -> Result:
-    ids = [*(allocation_ids or ()), *_ids_of(call, public_ips or ())]
+    ids = [*(allocation_ids or ()), *public_ips_to_ids(call, public_ips or ())]
     found, _ = describe(call, ADDRESSES, ids, filters, paged=False)
     return {"Addresses": found}
 
 
-def _ids_of(call: Call, public_ips: Sequence[str]) -> list[str]:
+def public_ips_to_ids(call: Call, public_ips: Sequence[str]) -> list[str]:
     if not public_ips:
         return []
     mine = select(Address.public_ip, Address.id).filter_by(**call.owner, elastic=True)
     known = dict(call.db.execute(mine.where(Address.public_ip.in_(public_ips))).tuples().all())
     for public_ip in public_ips:
         if public_ip not in known:
-            raise _no_such_address(public_ip)
+            raise no_such_address(public_ip)
     return list(known.values())
 
 
-def _no_such_address(public_ip: str) -> Ec2Error:
+def no_such_address(public_ip: str) -> Ec2Error:
     return Ec2Error("InvalidAddress.NotFound", f"Address '{public_ip}' not found.")
-
-
-@action
-def describe_addresses_attribute(
-    call: Call,
-    *,
-    allocation_ids: list[str] | None = None,
-    attribute: str | None = None,
-    max_results: int | None = None,
-    next_token: str | None = None,
-) -> Result:
-    """Only addresses that have the attribute are listed, and none has a domain name: no reverse DNS is served."""
-    if next_token:
-        raise Ec2Error("InvalidNextToken", "The token is not valid for this request.")
-    if allocation_ids:
-        describe(call, ADDRESSES, allocation_ids)
-    return {"Addresses": []}
 
 
 @action
@@ -122,9 +104,7 @@ def allocate_address(
     if public_ipv4_pool not in (None, "amazon"):
         raise unsupported("PublicIpv4Pool", "The only pool is 'amazon'.")
     _check_border_group(call, network_border_group)
-    held = select(func.count()).select_from(Address).filter_by(**call.owner, elastic=True)
-    if (call.db.scalar(held) or 0) >= _MOST:
-        refuse("AddressLimitExceeded", "The maximum number of addresses has been reached.")
+    check_address_quota(call)
     public_ip = _wanted(call, address) if address else _free(call)
     row = Address(
         id=Address.new_id(), **call.owner, number=int(IPv4Address(public_ip)), public_ip=public_ip, elastic=True
@@ -138,6 +118,12 @@ def allocate_address(
         "NetworkBorderGroup": call.region,
         "Domain": "vpc",
     }
+
+
+def check_address_quota(call: Call) -> None:
+    """Refuse one Elastic IP address more than the account may have in the region."""
+    held = call.db.scalar(select(func.count()).select_from(Address).filter_by(**call.owner, elastic=True))
+    check_quota(call, "elastic IPs", 1 + (held or 0))
 
 
 def _check_border_group(call: Call, group: str | None) -> None:
@@ -161,7 +147,7 @@ def _wanted(call: Call, text: str) -> str:
         raise Ec2Error("InvalidAddress.Malformed", f"The address '{text}' is not a valid IP address.") from None
     first, last = call.settings.external_pool
     if not first <= wanted <= last:
-        raise _no_such_address(text)
+        raise no_such_address(text)
     taken = exists().where(Address.number == int(wanted))
     if call.db.scalar(select(taken)):
         refuse("InvalidIPAddress.InUse", f"The address '{text}' is in use.")
@@ -179,7 +165,7 @@ def find_address(call: Call, allocation_id: str | None, public_ip: str | None) -
         return found
     if not public_ip:
         raise missing("allocationId")
-    (id,) = _ids_of(call, [public_ip])
+    (id,) = public_ips_to_ids(call, [public_ip])
     return find_all(call, Address, [id])[0]
 
 
@@ -195,20 +181,21 @@ def release_address(
     _check_border_group(call, network_border_group)
     address = find_address(call, allocation_id, public_ip)
     if address.interface_id:
-        in_default_vpc = exists().where(
-            NetworkInterface.id == address.interface_id, Vpc.id == NetworkInterface.vpc_id, Vpc.is_default
-        )
-        if not call.db.scalar(select(in_default_vpc)):
+        interface = call.db.get_one(NetworkInterface, address.interface_id)
+        refuse_managed(interface)
+        if not call.db.get_one(Vpc, interface.vpc_id).is_default:
             refuse("InvalidIPAddress.InUse", f"Address {address.public_ip} is in use.")
         disassociate(call, address)
     tags.forget(call, address.id)
+    call.db.execute(delete(AddressTransfer).filter_by(allocation_id=address.id, accepted=""))
     call.db.delete(address)
     return {}
 
 
 def disassociate(call: Call, address: Address) -> None:
-    """Lead an address nowhere."""
+    """Lead an address nowhere; refuse to take it from what manages its own interface."""
     interface = call.db.get(NetworkInterface, address.interface_id) if address.interface_id else None
+    refuse_managed(interface)
     address.association_id = address.interface_id = address.private_ip = None
     if interface:
         sync_port(call, interface)

@@ -27,6 +27,7 @@ _NOT_FOUND = {
     ),
     "InternetGateway": ("InvalidInternetGatewayID.NotFound", "The internetGateway ID '{}' does not exist"),
     "KeyPair": ("InvalidKeyPair.NotFound", "The key pair '{}' does not exist"),
+    "NatGateway": ("NatGatewayNotFound", "The Nat Gateway {} was not found"),
     "NetworkAcl": ("InvalidNetworkAclID.NotFound", "The networkAcl ID '{}' does not exist"),
     "NetworkInterface": ("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '{}' does not exist"),
     "Peering": ("InvalidVpcPeeringConnectionID.NotFound", "The vpcPeeringConnection ID '{}' does not exist"),
@@ -43,6 +44,7 @@ _NOT_FOUND = {
 _MALFORMED = {
     "Image": "InvalidAMIID.Malformed",
     "Instance": "InvalidInstanceID.Malformed",
+    "NatGateway": "NatGatewayMalformed",
     "SecurityGroup": "InvalidGroupId.Malformed",
     "Snapshot": "InvalidSnapshotID.Malformed",
     "Volume": "InvalidVolumeID.Malformed",

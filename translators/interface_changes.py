@@ -127,7 +127,7 @@ def new_interface(
 
 @action
 def delete_network_interface(call: Call, *, network_interface_id: str) -> Result:
-    interface = find_unmanaged(call, network_interface_id)
+    interface = find(call, NetworkInterface, network_interface_id)
     if interface.status == "in-use":
         text = f"Network interface '{network_interface_id}' is currently in use."
         refuse("InvalidParameterValue", text)
@@ -235,7 +235,7 @@ def reset_network_interface_attribute(
     call: Call, *, network_interface_id: str, source_dest_check: str | None = None
 ) -> Result:
     """Reset the only attribute that can be; the value is only there to name it."""
-    interface = find(call, NetworkInterface, network_interface_id)
+    interface = find_unmanaged(call, network_interface_id)
     if source_dest_check is None:
         raise missing("sourceDestCheck")
     _set_source_dest_check(call, interface, True)

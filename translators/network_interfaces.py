@@ -32,6 +32,9 @@ _instance_owner = select(Instance.account).where(Instance.id == NetworkInterface
 _public = Address.interface_id == NetworkInterface.id
 _private = PrivateAddress.interface_id == NetworkInterface.id
 _attached = NetworkInterface.attachment_id.is_not(None)
+_managed = NetworkInterface.managed_by != ""
+_SERVICE = "amazon-aws"
+"""Who owns what an interface of a gateway or an endpoint is attached to."""
 _groups = json_rows(
     InterfaceGroup.group_id, SecurityGroup.name,
     where=and_(InterfaceGroup.interface_id == NetworkInterface.id, SecurityGroup.id == InterfaceGroup.group_id),
@@ -80,7 +83,7 @@ def _shape(row: Any) -> dict[str, Any]:
         "AvailabilityZone": row.zone,
         "AvailabilityZoneId": row.zone_id,
         "Description": row.description,
-        "InterfaceType": "interface",
+        "InterfaceType": row.kind,
         "Status": row.status,
         "MacAddress": row.mac,
         "PrivateIpAddress": row.private_ip,
@@ -92,7 +95,8 @@ def _shape(row: Any) -> dict[str, Any]:
         "Attachment": _attachment(row) if row.attachment_id else None,
         "Groups": [{"GroupId": id, "GroupName": name} for id, name in json.loads(row.groups)],
         "SourceDestCheck": row.source_dest_check,
-        "RequesterManaged": False,
+        "RequesterId": _SERVICE if row.managed_by else None,
+        "RequesterManaged": bool(row.managed_by),
         "Operator": {"Managed": False},
         "TagSet": tag_set(row.tags) or [],
     }
@@ -106,7 +110,7 @@ def _attachment(row: Any) -> dict[str, Any]:
         "DeviceIndex": row.device_index,
         "NetworkCardIndex": 0,
         "InstanceId": row.instance_id or row.detached_from,
-        "InstanceOwnerId": row.instance_owner or row.account,
+        "InstanceOwnerId": _SERVICE if row.managed_by else row.instance_owner or row.account,
         "Status": row.attachment_status,
     }
 
@@ -129,6 +133,7 @@ INTERFACES = Listing(
         NetworkInterface.attachment_id, NetworkInterface.attach_time, NetworkInterface.attachment_status,
         NetworkInterface.delete_on_termination, NetworkInterface.device_index, NetworkInterface.instance_id,
         NetworkInterface.detached_from,
+        NetworkInterface.kind, NetworkInterface.managed_by,
         select(Zone.zone_id).where(_zone).scalar_subquery().label("zone_id"),
         select(Vpc.dns_hostnames).where(_vpc).scalar_subquery().label("dns_hostnames"),
         _instance_owner.label("instance_owner"),
@@ -153,7 +158,10 @@ INTERFACES = Listing(
         "attachment.delete-on-termination": _delete_on_termination,
         "attachment.device-index": NetworkInterface.device_index,
         "attachment.instance-id": func.coalesce(NetworkInterface.instance_id, NetworkInterface.detached_from),
-        "attachment.instance-owner-id": case((_attached, func.coalesce(_instance_owner, NetworkInterface.account))),
+        "attachment.instance-owner-id": case(
+            (and_(_attached, _managed), _SERVICE),
+            (_attached, func.coalesce(_instance_owner, NetworkInterface.account)),
+        ),
         "attachment.status": NetworkInterface.attachment_status,
         "availability-zone": NetworkInterface.zone,
         "availability-zone-id": through(Zone.zone_id, _zone),
@@ -163,7 +171,7 @@ INTERFACES = Listing(
             SecurityGroup.name,
             and_(InterfaceGroup.interface_id == NetworkInterface.id, SecurityGroup.id == InterfaceGroup.group_id),
         ),
-        "interface-type": constant("interface"),
+        "interface-type": NetworkInterface.kind,
         "ipv6-addresses.ipv6-address": through(Ipv6Address.address, _ipv6),
         "mac-address": NetworkInterface.mac,
         "network-interface-id": NetworkInterface.id,
@@ -172,8 +180,8 @@ INTERFACES = Listing(
         "owner-id": NetworkInterface.account,
         "private-dns-name": _private_names,
         "private-ip-address": NetworkInterface.private_ip,
-        "requester-id": constant(""),
-        "requester-managed": constant("false"),
+        "requester-id": case((_managed, _SERVICE)),
+        "requester-managed": _managed,
         "source-dest-check": NetworkInterface.source_dest_check,
         "status": NetworkInterface.status,
         "subnet-id": NetworkInterface.subnet_id,
@@ -192,7 +200,7 @@ def describe_network_interfaces(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Result:
-    """Nothing here is managed by a service, so that to include what is managed adds nothing."""
+    """No service operator manages an interface here, so that to include what such a one manages adds nothing."""
     found, token = describe(call, INTERFACES, network_interface_ids, filters, max_results, next_token)
     return {"NetworkInterfaces": found, "NextToken": token}
 

@@ -13,6 +13,14 @@ _LIMITS: dict[str, tuple[int, str, str]] = {
     "IPv6 CIDR blocks per VPC": (
         5, "CidrLimitExceeded", "This network has met its maximum number of allowed IPv6 CIDRs: {}"
     ),
+    "elastic IPs": (10_000, "AddressLimitExceeded", "The maximum number of addresses has been reached."),
+    "elastic IPs per NAT gateway": (2, "AddressLimitExceeded", "A NAT gateway can have {} Elastic IP addresses."),
+    "NAT gateways per zone": (
+        5, "NatGatewayLimitExceeded", "Performing this operation would exceed the limit of {} NAT gateways"
+    ),
+    "private addresses per NAT gateway": (
+        8, "PrivateIpAddressLimitExceeded", "A NAT gateway can have {} private IPv4 addresses."
+    ),
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
     "network ACLs per VPC": (200, "NetworkAclLimitExceeded", "The maximum number of network ACLs has been reached."),
     "route tables per VPC": (200, "RouteTableLimitExceeded", "The maximum number of route tables has been reached."),

@@ -18,6 +18,7 @@ _TYPES = {
     "eipalloc": "elastic-ip",
     "sgr": "security-group-rule",
     "acl": "network-acl",
+    "nat": "natgateway",
 }
 
 

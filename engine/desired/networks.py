@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from ipaddress import IPv4Network
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,13 @@ from engine.desired.routes import routes
 from engine.drivers import base
 from engine.names import PROVIDED_DNS
 from engine.state import (
-    Address,
     DhcpOptions,
     FlowLog,
     InternetGateway,
     NatGateway,
+    NatGatewayAddress,
     NetworkInterface,
     Peering,
-    PrivateAddress,
     RouteTableAssociation,
     Subnet,
     SubnetCidrBlock,
@@ -35,8 +36,12 @@ from engine.state.prepared import Prepared
 from settings import Settings
 
 _working = and_(
-    NatGateway.vpc_id == Vpc.id, NatGateway.state.in_([literal(state) for state in ("pending", "available")])
+    NatGateway.vpc_id == Vpc.id,
+    NatGateway.state.in_([literal(state) for state in ("pending", "available")]),
+    NatGateway.interface_id.is_not(None),
+    NatGatewayAddress.nat_gateway_id == NatGateway.id,
 )
+_DRAINING = ("disassociating", "unassigning")
 _logged = or_(
     FlowLog.resource_id == Vpc.id,
     FlowLog.resource_id.in_(select(Subnet.id).where(Subnet.vpc_id == Vpc.id)),
@@ -58,9 +63,9 @@ _NETWORK = Prepared(
             where=RouteTableAssociation.vpc_id == Vpc.id,
         ).label("associations"),
         json_rows(
-            NatGateway.id, NatGateway.subnet_id, NatGateway.interface_id,
-            where=_working, order=(NatGateway.id,),
-        ).label("nat_gateways"),
+            NatGateway.id, NatGateway.subnet_id, NatGatewayAddress.private_ip, NatGatewayAddress.public_ip,
+            NatGatewayAddress.status, where=_working, order=(NatGateway.id, NatGatewayAddress.position),
+        ).label("nat_gateway_addresses"),
         exists().where(_logged).label("is_logged"),
         exists().where(InternetGateway.vpc_id == Vpc.id).label("is_open"),
     ).outerjoin(DhcpOptions, DhcpOptions.id == Vpc.dhcp_options_id).where(Vpc.id == bindparam("id"))
@@ -75,16 +80,6 @@ _PEERINGS = Prepared(
         json_rows(VpcCidrBlock.cidr, where=_ranges, order=(VpcCidrBlock.cidr,)).label("cidrs"),
     ).join(Vpc, _other).where(Peering.status == "active").order_by(Peering.id)
 )  # fmt: skip
-_OWN = Prepared(
-    select(PrivateAddress.address)
-    .where(PrivateAddress.interface_id == bindparam("id"))
-    .order_by(PrivateAddress.is_primary.desc(), PrivateAddress.number)
-)
-_PUBLIC = Prepared(
-    select(Address.private_ip, Address.public_ip)
-    .where(Address.interface_id == bindparam("id"))
-    .order_by(Address.public_ip)
-)
 
 
 def network(db: Session, settings: Settings, vpc_id: str) -> base.Network | None:
@@ -113,7 +108,7 @@ def network(db: Session, settings: Settings, vpc_id: str) -> base.Network | None
         ),
         uplink=base.Uplink(vpc.uplink_address, ways.get(arriving, ()), not vpc.is_open) if vpc.uplink_address else None,
         peerings=tuple(_peering(row, vpc_id) for row in _PEERINGS.rows(db, id=vpc_id)),
-        nat_gateways=tuple(_nat_gateway(db, *row) for row in json.loads(vpc.nat_gateways)),
+        nat_gateways=tuple(_nat_gateways(json.loads(vpc.nat_gateway_addresses))),
         told=_told(vpc, settings),
         resolver=resolver_address(vpc.cidr) if vpc.dns_support else "",
         is_logged=bool(vpc.is_logged),
@@ -134,10 +129,17 @@ def _peering(row: Any, vpc_id: str) -> base.Peering:
     return base.Peering(row.id, row.peer, ends[mine], ends[1 - mine], cidrs)
 
 
-def _nat_gateway(db: Session, id: str, subnet_id: str, interface_id: str) -> base.NatGateway:
-    own = tuple(address for (address,) in _OWN.rows(db, id=interface_id))
-    nats = tuple(base.Nat(private, public) for private, public in _PUBLIC.rows(db, id=interface_id))
-    return base.NatGateway(id, subnet_id, own, nats)
+def _nat_gateways(rows: list[Any]) -> Iterator[base.NatGateway]:
+    """Yield the gateways of rows that are addresses, the primary one of each gateway first."""
+    for (id, subnet_id), found in groupby(rows, key=lambda row: (row[0], row[1])):
+        addresses = [tuple(row[2:]) for row in found]
+        yield base.NatGateway(
+            id=id,
+            subnet_id=subnet_id,
+            addresses=tuple(private for private, _, _ in addresses),
+            nats=tuple(base.Nat(private, public) for private, public, _ in addresses if public),
+            draining=tuple(private for private, _, status in addresses if status in _DRAINING),
+        )
 
 
 def _told(vpc: Any, settings: Settings) -> base.Told:

@@ -280,12 +280,16 @@ class Nat:
 
 @dataclass(frozen=True)
 class NatGateway:
-    """A router of its own in a subnet: what is sent to one of its addresses goes on with that address as source."""
+    """A router of its own in a subnet: what is sent to the first of its addresses goes on with one of them as source.
+
+    ``draining`` are those that serve the connections that they have, and no new ones; never the first.
+    """
 
     id: str
     subnet_id: str
     addresses: tuple[str, ...]
     nats: tuple[Nat, ...] = ()
+    draining: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ card's address says where it belongs.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from engine.drivers.base import FilterRule, Network, Refused, Rule, Subnet
+from engine.drivers.base import FilterRule, NatGateway, Network, Refused, Rule, Subnet
 from engine.drivers.ovn_database import RULE
 from engine.drivers.ovn_groups import dropping, match
-from engine.drivers.ovn_names import CARDS, ROUTERS, of_version, one_of, port_group, switch_port
+from engine.drivers.ovn_names import CARDS, ROUTERS, address, of_version, one_of, port_group, switch_port
 
 _HIGHEST = 32767
 """OVN's highest priority, and the number after the last of a filter."""
@@ -43,8 +43,15 @@ def _number(rule: FilterRule) -> int:
 
 
 def entering_acls(network_: Network) -> list[Acl]:
-    """Return the ACLs of a network's switch: what its router brings into its subnets."""
-    return [acl for subnet in network_.subnets for acl in _entering(network_, subnet)]
+    """Return the ACLs of a network's switch: what its router brings into its subnets, and what nobody answers."""
+    silent = [_silencing(network_, gateway) for gateway in network_.nat_gateways]
+    return [*silent, *(acl for subnet in network_.subnets for acl in _entering(network_, subnet))]
+
+
+def _silencing(network_: Network, gateway: NatGateway) -> Acl:
+    """A NAT gateway passes on what others send and answers nothing itself, but OVN's routers answer pings."""
+    own = one_of(str(address(each)) for each in gateway.addresses)
+    return _acl("from-lport", _HIGHEST, f"ip4.dst == {own} && icmp4.type == 8", "drop", network_)
 
 
 def _entering(network_: Network, subnet: Subnet) -> Iterator[Acl]:

@@ -53,10 +53,13 @@ def _put(edit: Edit, switch: Row, network_: Network, gateway: NatGateway, subnet
 
 def _sources(network_: Network, gateway: NatGateway) -> Iterator[dict[str, Any]]:
     """Yield which sources get which of a gateway's addresses: each has its share of every subnet."""
-    first, *_ = addresses = [str(address(each)) for each in gateway.addresses]
+    addresses = [str(address(each)) for each in gateway.addresses if each not in gateway.draining]
     columns = {"type": "snat", "external_ids": {GATEWAY: gateway.id}}
-    yield {**columns, "logical_ip": "0.0.0.0/0", "external_ip": first}
+    yield {**columns, "logical_ip": "0.0.0.0/0", "external_ip": addresses[0]}
     bits = (len(addresses) - 1).bit_length()
     for subnet in network_.subnets if bits else ():
         for place, part in enumerate(network(subnet.cidr).subnets(bits) if subnet.cidr else ()):
             yield {**columns, "logical_ip": str(part), "external_ip": addresses[place % len(addresses)]}
+    for each in gateway.draining:
+        # Without a row that names it, replies to an address are not translated back. This one takes nothing new.
+        yield {**columns, "logical_ip": str(address(each)), "external_ip": str(address(each))}

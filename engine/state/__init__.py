@@ -1,7 +1,7 @@
 """Tables: what the cloud's owner asked for, and how far we got. One file per resource."""
 
 from engine.state.account import AccessKey, Account
-from engine.state.address import Address
+from engine.state.address import Address, AddressTransfer
 from engine.state.base import RESOURCES, Base, Resource, now, timestamp
 from engine.state.egress_gateway import EgressGateway
 from engine.state.endpoint import Endpoint, EndpointService
@@ -11,7 +11,7 @@ from engine.state.instance import ConsoleOutput, Instance
 from engine.state.internet_gateway import InternetGateway
 from engine.state.json_rows import json_rows
 from engine.state.key_pair import KeyPair
-from engine.state.nat_gateway import NatGateway
+from engine.state.nat_gateway import NatGateway, NatGatewayAddress
 from engine.state.network_acl import NetworkAcl, NetworkAclAssociation, NetworkAclEntry
 from engine.state.network_interface import InterfaceGroup, InterfacePermission, NetworkInterface
 from engine.state.peering import Peering
@@ -31,6 +31,7 @@ __all__ = [
     "AccessKey",
     "Account",
     "Address",
+    "AddressTransfer",
     "Base",
     "CidrReservation",
     "ConsoleOutput",
@@ -53,6 +54,7 @@ __all__ = [
     "KeyPair",
     "LaunchPermission",
     "NatGateway",
+    "NatGatewayAddress",
     "NetworkAcl",
     "NetworkAclAssociation",
     "NetworkAclEntry",

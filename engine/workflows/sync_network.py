@@ -7,9 +7,14 @@ from engine.tasks import Job, Step
 
 
 def apply(job: Job) -> None:
+    bring(job, job.resource_id)
+
+
+def bring(job: Job, vpc_id: str) -> None:
+    """Make a network so, for any task that changes what should be."""
     network = job.drivers.network
-    if job.resource_id in network.list_networks():
-        wanted = partial(desired.network, settings=job.engine.settings, vpc_id=job.resource_id)
+    if vpc_id in network.list_networks():
+        wanted = partial(desired.network, settings=job.engine.settings, vpc_id=vpc_id)
         job.converge(wanted, network.ensure_network)
 
 

@@ -51,11 +51,19 @@ class Guest:
         """Run a command that may end the connection, or whose failure is an answer; return what it printed."""
         return self._ssh(f"root@{self.public_ip}", command).stdout.strip()
 
-    def _ssh(self, destination: str, command: str) -> "subprocess.CompletedProcess[str]":
-        words = ["ssh", "-F", "none", "-i", str(self.key), *(word for one in _OPTIONS for word in ("-o", one))]
+    def told_through(self, jump: "Guest", command: str) -> str:
+        """Run a command in a guest that is reached by its private address, from ``jump``; return what it printed."""
+        proxy = f"ProxyCommand={' '.join(self._words())} -W %h:%p root@{jump.public_ip}"
+        return self._ssh(f"root@{self.describe()['PrivateIpAddress']}", command, "-o", proxy).stdout.strip()
+
+    def _words(self) -> list[str]:
+        return ["ssh", "-F", "none", "-i", str(self.key), *(word for one in _OPTIONS for word in ("-o", one))]
+
+    def _ssh(self, destination: str, command: str, *options: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [*words, destination, command], capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
+            [*self._words(), *options, destination, command], capture_output=True, text=True, timeout=PATIENCE,
+            check=False,
+        )  # fmt: skip
 
     def _in(self, states: tuple[str, ...]) -> dict[str, Any] | None:
         found = self.describe()

@@ -1,6 +1,8 @@
 """Packets that leave their network: by NAT gateways, peerings, outlets, and through guests that forward."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -45,6 +47,7 @@ def test_a_nat_gateway_leads_out_by_its_public_address_and_lets_nobody_in(
         assert eventually(lambda: guests.app.ask(OUTSIDER, 80)) == [outsider.name, OTHER_PUBLIC]
         assert guests.app.ping(OUTSIDER)
         assert not outsider.ask(OTHER_PUBLIC, 5432)
+        assert not outsider.ping(OTHER_PUBLIC) and not guests.web.ping(INNER) and not guests.app.ping(INNER)
         assert not guests.web.ask(OUTSIDER, 80), "its subnet has no route to the gateway"
     assert not guests.app.ask(OUTSIDER, 80)
 
@@ -82,6 +85,50 @@ def test_several_addresses_of_a_nat_gateway_are_all_used(cloud: TwoNetworks, gue
                 assert eventually(lambda: guests.app.ask(OUTSIDER, 80)) == [outsider.name, WEB_PUBLIC]
         finally:
             guests.app.become(f"{APP}/24", "10.77.2.1")
+
+
+def test_a_draining_address_keeps_its_connections_and_gets_no_new_ones(
+    cloud: TwoNetworks, guests: Guests, outsider: Host
+) -> None:
+    network = private_second(cloud)
+    (gateway,) = network.nat_gateways
+    more = ("10.77.1.10", WEB_PUBLIC)
+    several = replace(gateway, addresses=(INNER, more[0]), nats=(*gateway.nats, Nat(*more)))
+    upper = replace(cloud.app_port, addresses=("10.77.2.200",))
+    with cloud.network_as(replace(network, nat_gateways=(several,))), cloud.port(upper):
+        guests.app.become("10.77.2.200/24", "10.77.2.1")
+        try:
+            assert eventually(lambda: guests.app.ask(OUTSIDER, 80)) == [outsider.name, WEB_PUBLIC]
+            with connected(guests.app, outsider, 4040) as (near, far):
+                assert far.getpeername()[0] == WEB_PUBLIC and hears(near, far) and hears(far, near)
+                draining = replace(several, draining=(more[0],))
+                with cloud.network_as(replace(network, nat_gateways=(draining,))):
+                    assert guests.app.ask(OUTSIDER, 80) == [outsider.name, OTHER_PUBLIC]
+                    assert hears(near, far) and hears(far, near)
+                with cloud.network_as(network):
+                    assert guests.app.ask(OUTSIDER, 80) == [outsider.name, OTHER_PUBLIC]
+                    assert not hears(near, far)
+        finally:
+            guests.app.become(f"{APP}/24", "10.77.2.1")
+
+
+@contextmanager
+def connected(client: Host, server: Host, port: int) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Open a TCP connection to a server's address OUTSIDER; yield its two ends."""
+    with server.inside(lambda: socket.create_server((OUTSIDER, port))) as listener:
+        with client.inside(lambda: socket.create_connection((OUTSIDER, port), timeout=5)) as near:
+            far, _ = listener.accept()
+            with far:
+                yield near, far
+
+
+def hears(speaker: socket.socket, listener: socket.socket) -> bool:
+    """Say whether what is said at one end of a connection arrives at the other."""
+    listener.settimeout(1)
+    with suppress(OSError):
+        speaker.sendall(b"x")
+        return listener.recv(1) == b"x"
+    return False
 
 
 # -- peerings --------------------------------------------------------------------

@@ -13,7 +13,7 @@ from engine.machines import sync_devices
 from engine.reconciler import reconcile
 from engine.state import Instance, NetworkInterface, Task
 from tests.cloud import REGION, Cloud
-from tests.engine.test_workflows import cards, is_plugged, is_unplugged, network, plugged, running, unplugged
+from tests.engine.scenarios import cards, is_plugged, is_unplugged, network, plugged, running, unplugged
 from tests.translators.test_instances import instance, state
 
 BEGINNINGS = {"attach": plugged, "detach": unplugged(force=False), "force": unplugged(force=True)}

@@ -9,7 +9,7 @@ from engine.drivers.base import Disk, Group, Machine, Network, Port, Subnet
 from engine.reconciler import check_machine, reconcile
 from engine.state import Instance, Task
 from tests.cloud import Cloud
-from tests.engine.test_workflows import lose_everything
+from tests.engine.scenarios import lose_everything
 from tests.translators.test_instances import instance, launch, leftovers, state
 
 

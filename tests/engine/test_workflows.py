@@ -1,22 +1,19 @@
 """Every workflow, killed at every step, repeated at every step, failing at every call, and cancelled at every step."""
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import select
 
-from engine import desired, tasks
-from engine.drivers.base import DriverError, Port
-from engine.endpoints import add_interface_service, interfaces_of
-from engine.state import Endpoint, EndpointService, Instance, NetworkInterface
+from engine import tasks
+from engine.drivers.base import DriverError
+from engine.state import Instance
 from engine.tasks import Job
 from tests.cloud import REGION, Cloud
-from tests.translators.test_instances import launch, leftovers, state
+from tests.engine import nat_gateways as nats
+from tests.engine.scenarios import SCENARIOS, is_running, is_stopped, is_terminated
+from tests.translators.test_instances import launch
 
 WORKFLOWS = sorted(p.stem for p in (Path(tasks.__file__).parent / "workflows").glob("[a-z]*.py"))
 VERBS = (
@@ -29,265 +26,7 @@ class Killed(Exception):
     """The worker was killed here."""
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """``begin`` leaves a task of the workflow due and returns its resource; ``done`` says whether all came true."""
-
-    begin: Callable[[Cloud], str]
-    done: Callable[[Cloud, str], bool]
-
-
-def running(cloud: Cloud) -> str:
-    (id,) = launch(cloud)
-    cloud.settle()
-    return id
-
-
-def stopped(cloud: Cloud) -> str:
-    id = running(cloud)
-    cloud.ec2.stop_instances(InstanceIds=[id])
-    cloud.settle()
-    return id
-
-
-def calling(action: str, before: Callable[[Cloud], str] = running, **extra: Any) -> Callable[[Cloud], str]:
-    def begin(cloud: Cloud) -> str:
-        id = before(cloud)
-        getattr(cloud.ec2, action)(InstanceIds=[id], **extra)
-        return id
-
-    return begin
-
-
-def beginning(workflow: str, before: Callable[[Cloud], str]) -> Callable[[Cloud], str]:
-    """Begin what no request begins: the workflows by which others give up."""
-
-    def begin(cloud: Cloud) -> str:
-        id = before(cloud)
-        with cloud.database.write() as db:
-            tasks.start(db, id, workflow, REGION)
-        return id
-
-    return begin
-
-
-def is_running(cloud: Cloud, id: str) -> bool:
-    (card,) = cloud.look(lambda db: desired.cards(db, id))
-    return state(cloud, id) == "running" and machines(cloud).get(id) == "running" and network(cloud).port_is_up(card.id)
-
-
-def is_stopped(cloud: Cloud, id: str) -> bool:
-    (card,) = cloud.look(lambda db: desired.cards(db, id))
-    host = cloud.look(lambda db: db.get_one(Instance, id).host)
-    off = machines(cloud).get(id) in (None, "stopped") and card.id not in network(cloud).list_ports()
-    return state(cloud, id) == "stopped" and off and host == ""
-
-
-def is_terminated(cloud: Cloud, id: str) -> bool:
-    return state(cloud, id) == "terminated" and leftovers(cloud) == [set(), set(), set()]
-
-
-def machines(cloud: Cloud) -> dict[str, str]:
-    return {id: power for c in cloud.backend.computes.values() for id, power in c.list_machines().items()}
-
-
-def network(cloud: Cloud) -> Any:
-    return cloud.drivers[REGION].network
-
-
-def new_vpc(cloud: Cloud) -> str:
-    """A VPC that is on the network, as after a guest was in it."""
-    id = str(cloud.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"])
-    cloud.settle()
-    wanted = cloud.look(lambda db: desired.network(db, cloud.settings, id))
-    network(cloud).ensure_network(wanted)
-    return id
-
-
-def change_network(cloud: Cloud) -> str:
-    id = new_vpc(cloud)
-    cloud.ec2.create_subnet(VpcId=id, CidrBlock="10.1.1.0/24")
-    return id
-
-
-def remove_network(cloud: Cloud) -> str:
-    id = new_vpc(cloud)
-    cloud.ec2.delete_vpc(VpcId=id)
-    return id
-
-
-def new_group(cloud: Cloud) -> str:
-    vpc = new_vpc(cloud)
-    id = str(cloud.ec2.create_security_group(VpcId=vpc, GroupName="g", Description="g")["GroupId"])
-    network(cloud).ensure_group(cloud.look(lambda db: desired.group(db, id)))
-    return id
-
-
-def change_group(cloud: Cloud) -> str:
-    id = new_group(cloud)
-    cloud.ec2.authorize_security_group_ingress(
-        GroupId=id, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
-    )  # fmt: skip
-    return id
-
-
-def remove_group(cloud: Cloud) -> str:
-    id = new_group(cloud)
-    cloud.ec2.delete_security_group(GroupId=id)
-    return id
-
-
-def change_port(cloud: Cloud) -> str:
-    instance = running(cloud)
-    (card,) = cloud.look(lambda db: desired.cards(db, instance))
-    cloud.ec2.modify_instance_attribute(InstanceId=instance, SourceDestCheck={"Value": False})
-    return str(card.id)
-
-
-def remove_port(cloud: Cloud) -> str:
-    """An interface that was left on the network, as by a worker killed between two lines."""
-    running(cloud)
-    subnet = cloud.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
-    made = cloud.ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]
-    id, groups = str(made["NetworkInterfaceId"]), tuple(group["GroupId"] for group in made["Groups"])
-    network(cloud).ensure_port(
-        Port(id, made["VpcId"], subnet, made["MacAddress"], (made["PrivateIpAddress"],), groups)
-    )  # fmt: skip
-    cloud.ec2.delete_network_interface(NetworkInterfaceId=id)
-    return id
-
-
-def lose_everything(cloud: Cloud) -> None:
-    """As when the network's own database is lost."""
-    driver = network(cloud)
-    for listed, remove in (
-        (driver.list_ports, driver.remove_port),
-        (driver.list_groups, driver.remove_group),
-        (driver.list_networks, driver.remove_network),
-    ):
-        for id in listed():
-            remove(id)
-
-
-def lose_network(cloud: Cloud) -> str:
-    """The same one each time: what is brought back must not grow from one try to the next."""
-    found = cloud.look(lambda db: db.scalars(select(Instance.id)).first())
-    id = found or running(cloud)
-    lose_everything(cloud)
-    return cloud.look(lambda db: db.get_one(Instance, id).vpc_id)
-
-
-def is_back(cloud: Cloud, vpc: str) -> bool:
-    cards = cloud.look(lambda db: {id for each in running_in(cloud, vpc) for (id, *_) in desired.cards(db, each)})
-    return vpc in network(cloud).list_networks() and network(cloud).list_ports() == cards
-
-
-def running_in(cloud: Cloud, vpc: str) -> list[str]:
-    chosen = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "instance-state-name", "Values": ["running"]}]
-    found = cloud.ec2.describe_instances(Filters=chosen)["Reservations"]
-    return [i["InstanceId"] for r in found for i in r["Instances"]]
-
-
-def new_endpoint(cloud: Cloud) -> str:
-    subnet = cloud.ec2.describe_subnets()["Subnets"][0]
-    with cloud.database.write() as db:
-        if db.scalar(select(EndpointService.id)) is None:
-            add_interface_service(db, REGION, "com.example.registry", ["192.0.2.30:5000"], [443])
-    made = cloud.ec2.create_vpc_endpoint(
-        VpcId=subnet["VpcId"], ServiceName="com.example.registry", VpcEndpointType="Interface",
-        SubnetIds=[subnet["SubnetId"]],
-    )  # fmt: skip
-    return str(made["VpcEndpoint"]["VpcEndpointId"])
-
-
-def delete_endpoint(cloud: Cloud) -> str:
-    id = new_endpoint(cloud)
-    cloud.settle()
-    cloud.ec2.delete_vpc_endpoints(VpcEndpointIds=[id])
-    return id
-
-
-def is_available(cloud: Cloud, id: str) -> bool:
-    found = cloud.look(lambda db: db.get_one(Endpoint, id).state)
-    cards = cloud.look(lambda db: {card.id for card in interfaces_of(db, id)})
-    return found == "available" and bool(cards) and cards <= network(cloud).list_ports()
-
-
-def is_deleted(cloud: Cloud, id: str) -> bool:
-    held = cloud.look(lambda db: db.scalars(select(NetworkInterface.id).filter_by(managed_by=id)).all())
-    gone = cloud.look(lambda db: db.get(Endpoint, id)) is None
-    known = cloud.look(lambda db: set(db.scalars(select(NetworkInterface.id))))
-    return gone and not held and network(cloud).list_ports() <= known
-
-
-def plugged(cloud: Cloud) -> str:
-    """A second interface that a running instance is about to have."""
-    instance = running(cloud)
-    subnet = cloud.look(lambda db: db.get_one(Instance, instance).subnet_id)
-    id = str(cloud.ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"])
-    cloud.ec2.attach_network_interface(NetworkInterfaceId=id, InstanceId=instance, DeviceIndex=1)
-    return id
-
-
-def unplugged(force: bool) -> Callable[[Cloud], str]:
-    """A second interface that a running instance has, and is about to lose."""
-
-    def begin(cloud: Cloud) -> str:
-        id = plugged(cloud)
-        cloud.settle()
-        attachment = cloud.look(lambda db: db.get_one(NetworkInterface, id).attachment_id)
-        cloud.ec2.detach_network_interface(AttachmentId=attachment, Force=force)
-        return id
-
-    return begin
-
-
-def cards(cloud: Cloud) -> set[str]:
-    """Return the cards of all machines, be they on or off."""
-    guests = [guest for c in cloud.backend.computes.values() for guest in c._guests.values()]
-    return {nic.port_id for guest in guests for nic in guest.machine.nics}
-
-
-def is_plugged(cloud: Cloud, id: str) -> bool:
-    (found,) = cloud.ec2.describe_network_interfaces(NetworkInterfaceIds=[id])["NetworkInterfaces"]
-    attached = (found["Status"], found["Attachment"]["Status"]) == ("in-use", "attached")
-    return attached and id in cards(cloud) and network(cloud).port_is_up(id)
-
-
-def is_unplugged(cloud: Cloud, id: str) -> bool:
-    (found,) = cloud.ec2.describe_network_interfaces(NetworkInterfaceIds=[id])["NetworkInterfaces"]
-    free = found["Status"] == "available" and "Attachment" not in found
-    return free and id not in cards(cloud) and id not in network(cloud).list_ports()
-
-
-SCENARIOS = {
-    "boot_instance": Scenario(lambda cloud: launch(cloud)[0], is_running),
-    "start_instance": Scenario(calling("start_instances", stopped), is_running),
-    "stop_instance": Scenario(calling("stop_instances"), is_stopped),
-    "force_stop_instance": Scenario(calling("stop_instances", Force=True), is_stopped),
-    "reboot_instance": Scenario(calling("reboot_instances"), is_running),
-    "terminate_instance": Scenario(calling("terminate_instances"), is_terminated),
-    "force_terminate_instance": Scenario(calling("terminate_instances", Force=True), is_terminated),
-    "abandon_launch": Scenario(beginning("abandon_launch", lambda cloud: launch(cloud)[0]), is_terminated),
-    "fail_start": Scenario(beginning("fail_start", calling("start_instances", stopped)), is_stopped),
-    "attach_interface": Scenario(plugged, is_plugged),
-    "detach_interface": Scenario(unplugged(force=False), is_unplugged),
-    "force_detach_interface": Scenario(unplugged(force=True), is_unplugged),
-    "abandon_attachment": Scenario(beginning("abandon_attachment", plugged), is_unplugged),
-    "sync_network": Scenario(
-        change_network, lambda cloud, id: [s.cidr for s in network(cloud)._networks[id].subnets] == ["10.1.1.0/24"]
-    ),
-    "sync_group": Scenario(
-        change_group, lambda cloud, id: 22 in [rule.from_port for rule in network(cloud)._groups[id].rules]
-    ),
-    "sync_port": Scenario(change_port, lambda cloud, id: network(cloud)._ports[id].forwarding is True),
-    "create_endpoint": Scenario(new_endpoint, is_available),
-    "delete_endpoint": Scenario(delete_endpoint, is_deleted),
-    "restore_network": Scenario(beginning("restore_network", lose_network), is_back),
-    "remove_network": Scenario(remove_network, lambda cloud, id: id not in network(cloud).list_networks()),
-    "remove_group": Scenario(remove_group, lambda cloud, id: id not in network(cloud).list_groups()),
-    "remove_port": Scenario(remove_port, lambda cloud, id: id not in network(cloud).list_ports()),
-}
+NAT_GATEWAYS = [name for name in SCENARIOS if name.endswith("nat_gateway")]
 INSTANCES = [name for name in SCENARIOS if name.endswith(("instance", "launch", "start"))]
 
 
@@ -361,6 +100,16 @@ def test_an_instance_can_be_terminated_at_any_step_of_anything(cloud: Cloud, wor
         assert is_terminated(cloud, id), f"cancelled after {count} steps"
         used = cloud.ec2.describe_network_interfaces()["NetworkInterfaces"], cloud.ec2.describe_volumes()["Volumes"]
         assert used == ([], [])
+
+
+@pytest.mark.parametrize("workflow", NAT_GATEWAYS)
+def test_a_nat_gateway_can_be_deleted_at_any_step_of_anything(cloud: Cloud, workflow: str) -> None:
+    for count in range(len(tasks.steps(workflow)) + 1):
+        id = SCENARIOS[workflow].begin(cloud)
+        cloud.run_single_steps(count)
+        nats.delete(cloud, id)
+        cloud.settle()
+        assert nats.is_gone(cloud, id, "deleted"), f"cancelled after {count} steps"
 
 
 def test_a_guest_that_ignores_a_reboot_is_reset_after_four_minutes(cloud: Cloud) -> None:

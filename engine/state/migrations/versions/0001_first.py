@@ -38,6 +38,20 @@ def upgrade() -> None:
         batch_op.create_index("ix_address_owner", ["account", "region", "elastic", "id"], unique=False)
 
     op.create_table(
+        "address_transfer",
+        sa.Column("allocation_id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("public_ip", sa.String(length=45), nullable=False),
+        sa.Column("transfer_account", sa.String(length=12), nullable=False),
+        sa.Column("expires", sa.String(length=24), nullable=False),
+        sa.Column("accepted", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("allocation_id", "account", name=op.f("address_transfer_pkey")),
+    )
+    with op.batch_alter_table("address_transfer", schema=None) as batch_op:
+        batch_op.create_index("ix_address_transfer_owner", ["account", "region", "allocation_id"], unique=False)
+
+    op.create_table(
         "console_output",
         sa.Column("instance_id", sa.String(length=40), nullable=False),
         sa.Column("mark", sa.Integer(), nullable=False),
@@ -209,9 +223,9 @@ def upgrade() -> None:
         sa.Column("connectivity", sa.String(length=8), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("interface_id", sa.String(length=40), nullable=True),
-        sa.Column("last_addresses", sa.Text(), nullable=False),
         sa.Column("failure_code", sa.String(length=64), nullable=False),
         sa.Column("failure", sa.Text(), nullable=False),
+        sa.Column("drain_seconds", sa.Integer(), nullable=False),
         sa.Column("ended", sa.String(length=24), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
@@ -478,6 +492,20 @@ def upgrade() -> None:
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.ForeignKeyConstraint(["image_id"], ["image.id"], name=op.f("launch_permission_image_id_fkey")),
         sa.PrimaryKeyConstraint("image_id", "account", name=op.f("launch_permission_pkey")),
+    )
+    op.create_table(
+        "nat_gateway_address",
+        sa.Column("nat_gateway_id", sa.String(length=40), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("private_ip", sa.String(length=45), nullable=True),
+        sa.Column("allocation_id", sa.String(length=40), nullable=True),
+        sa.Column("public_ip", sa.String(length=45), nullable=True),
+        sa.Column("association_id", sa.String(length=40), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["nat_gateway_id"], ["nat_gateway.id"], name=op.f("nat_gateway_address_nat_gateway_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("nat_gateway_id", "position", name=op.f("nat_gateway_address_pkey")),
     )
     op.create_table(
         "network_acl",
