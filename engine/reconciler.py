@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
-from engine import desired, tasks
+from engine import desired, peerings, tasks
 from engine.drivers.base import Compute, Drivers
 from engine.state import (
     ConsoleOutput,
@@ -32,7 +32,7 @@ from engine.tasks import Engine
 log = structlog.get_logger("groundfog.reconciler")
 
 SHOWN_AFTER_END = timedelta(hours=1)
-"""How long a terminated instance is described: EC2 says "a short interval (usually less than one hour)"."""
+"""How long what ended is described; of instances EC2 says "a short interval (usually less than one hour)"."""
 _REPLAYS_KEPT = timedelta(hours=48)
 _PROMISES = {
     # Not boot_instance: should it fail, that one takes an instance away, and this may have run for years.
@@ -213,4 +213,6 @@ def _forget_the_past(engine: Engine) -> None:
             db.execute(delete(ConsoleOutput).where(ConsoleOutput.instance_id.in_(ended)))
             db.execute(delete(Instance).where(Instance.id.in_(ended)))
         db.execute(delete(Replay).where(Replay.created < timestamp(now - _REPLAYS_KEPT)))
+        peerings.expire(db, timestamp(now))
+        peerings.forget(db, timestamp(now - SHOWN_AFTER_END))
     engine.database.learn_sizes()

@@ -21,6 +21,8 @@ _NOT_FOUND = {
     "KeyPair": ("InvalidKeyPair.NotFound", "The key pair '{}' does not exist"),
     "NetworkAcl": ("InvalidNetworkAclID.NotFound", "The networkAcl ID '{}' does not exist"),
     "NetworkInterface": ("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '{}' does not exist"),
+    "Peering": ("InvalidVpcPeeringConnectionID.NotFound", "The vpcPeeringConnection ID '{}' does not exist"),
+    "PrefixList": ("InvalidPrefixListID.NotFound", "The prefix list ID '{}' does not exist"),
     "RouteTable": ("InvalidRouteTableID.NotFound", "The routeTable ID '{}' does not exist"),
     "SecurityGroup": ("InvalidGroup.NotFound", "The security group '{}' does not exist"),
     "SecurityGroupRule": ("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '{}' does not exist"),
@@ -33,6 +35,7 @@ _NOT_FOUND = {
 _MALFORMED = {
     "Image": "InvalidAMIID.Malformed",
     "Instance": "InvalidInstanceID.Malformed",
+    "Peering": "InvalidVpcPeeringConnectionId.Malformed",
     "SecurityGroup": "InvalidGroupId.Malformed",
     "Snapshot": "InvalidSnapshotID.Malformed",
     "Volume": "InvalidVolumeID.Malformed",
