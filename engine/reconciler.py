@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from engine import address_transfers, desired, nat_gateways, tasks
+from engine import address_transfers, desired, nat_gateways, peerings, tasks
 from engine.drivers.base import Compute, DriverError, Drivers
 from engine.machines import sync_devices
 from engine.state import (
@@ -285,4 +285,6 @@ def _forget_the_past(engine: Engine) -> None:
         nat_gateways.forget_ended(db, timestamp(now - SHOWN_AFTER_END))
         db.execute(delete(AddressTransfer).where(~address_transfers.is_known()))
         db.execute(delete(Replay).where(Replay.created < timestamp(now - _REPLAYS_KEPT)))
+        peerings.expire(db, timestamp(now))
+        peerings.forget(db, timestamp(now - SHOWN_AFTER_END))
     engine.database.learn_sizes()

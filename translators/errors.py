@@ -45,6 +45,7 @@ _MALFORMED = {
     "Image": "InvalidAMIID.Malformed",
     "Instance": "InvalidInstanceID.Malformed",
     "NatGateway": "NatGatewayMalformed",
+    "Peering": "InvalidVpcPeeringConnectionId.Malformed",
     "SecurityGroup": "InvalidGroupId.Malformed",
     "Snapshot": "InvalidSnapshotID.Malformed",
     "Volume": "InvalidVolumeID.Malformed",

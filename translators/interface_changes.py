@@ -32,9 +32,8 @@ from translators.interface_addresses import (
 )
 from translators.managed_interfaces import find_unmanaged
 from translators.network_interfaces import INTERFACES
+from translators.quotas import check_quota
 from translators.registry import Call, Result, action
-
-_MOST_GROUPS = 16
 
 
 @action
@@ -93,9 +92,7 @@ def groups_in(call: Call, vpc_id: str, group_ids: Sequence[str], place: str) -> 
         return list(call.db.scalars(default))
     check_ids(SecurityGroup, group_ids)
     wanted = list(dict.fromkeys(group_ids))
-    if len(wanted) > _MOST_GROUPS:
-        text = f"An interface can be in {_MOST_GROUPS} security groups at most."
-        refuse("SecurityGroupsPerInterfaceLimitExceeded", text)
+    check_quota(call, "security groups per interface", len(wanted))
     own = select(SecurityGroup.id, SecurityGroup.vpc_id).filter_by(**call.owner)
     found = dict(call.db.execute(own.where(SecurityGroup.id.in_(wanted))).tuples().all())
     for id in wanted:

@@ -1,10 +1,10 @@
 """IpPermissions: how requests and answers write security group rules, several to one structure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from re import compile
-from typing import Any
+from typing import Any, Protocol
 
 from engine.default_vpc import rule_identity
 from translators.errors import Ec2Error, combination, missing
@@ -20,8 +20,15 @@ _ALL_TRAFFIC = (("tcp", 0, 65535), ("udp", 0, 65535), ("icmp", -1, -1))
 _CIDR = compile(r"[0-9a-fA-F.:]{2,45}/[0-9]{1,3}")
 
 Permission = Mapping[str, Any]
-Peer = tuple[str, str]
-"""A security group's id, and the account it belongs to."""
+Columns = Mapping[str, str]
+"""What a rule has of its other end, by the names of SecurityGroupRule's columns."""
+
+
+class Peers(Protocol):
+    """What turns a request's names of other ends into what is there, or refuses them."""
+
+    def group(self, pair: Permission) -> Columns: ...
+    def prefix_list(self, item: Permission) -> Columns: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +43,14 @@ class Rule:
     cidr_ipv6: str = ""
     peer_group_id: str = ""
     peer_account: str = ""
+    prefix_list_id: str = ""
+    peer_vpc_id: str = ""
+    peering_id: str = ""
     description: str = ""
 
     @property
     def peer(self) -> str:
-        return self.cidr_ipv4 or self.cidr_ipv6 or self.peer_group_id
+        return self.cidr_ipv4 or self.cidr_ipv6 or self.prefix_list_id or self.peer_group_id
 
     @property
     def identity(self) -> str:
@@ -59,36 +69,54 @@ class Rule:
         return f"peer: {self.peer}, {what}, ALLOW"
 
 
-def read(permissions: Sequence[Permission], egress: bool, find_peer: Callable[[Permission], Peer]) -> list[Rule]:
-    """Return the rules that a request's permissions stand for; refuse what is no rule, and the same rule twice.
+@dataclass(frozen=True, slots=True)
+class Shown(Rule):
+    """A rule as it is described: with what became of a group in another VPC, and of the way to it."""
 
-    ``find_peer`` turns a UserIdGroupPair into the group it means.
-    """
-    rules = [rule for permission in permissions for rule in _rules(permission, egress, find_peer)]
+    peer_name: str | None = None
+    peering_status: str | None = None
+
+
+def pair(rule: Rule) -> dict[str, Any]:
+    """Return the group that a rule names, as EC2 shows it: with the way to it where it is in another VPC."""
+    if not isinstance(rule, Shown) or not rule.peer_vpc_id:
+        return {"GroupId": rule.peer_group_id, "UserId": rule.peer_account}
+    return {
+        "GroupId": rule.peer_group_id,
+        "GroupName": rule.peer_name,
+        # "If the referenced security group is deleted, this value is not returned."
+        "UserId": rule.peer_account if rule.peer_name else None,
+        "VpcId": rule.peer_vpc_id,
+        "VpcPeeringConnectionId": rule.peering_id,
+        "PeeringStatus": rule.peering_status or "deleted",
+    }
+
+
+def read(permissions: Sequence[Permission], egress: bool, peers: Peers) -> list[Rule]:
+    """Return the rules that a request's permissions stand for; refuse what is no rule, and the same rule twice."""
+    rules = [rule for permission in permissions for rule in _rules(permission, egress, peers)]
     if len({rule.identity for rule in rules}) < len(rules):
         raise Ec2Error("InvalidParameterValue", "The same permission must not appear multiple times")
     return rules
 
 
-def _rules(permission: Permission, egress: bool, find_peer: Callable[[Permission], Peer]) -> Iterable[Rule]:
+def _rules(permission: Permission, egress: bool, peers: Peers) -> Iterable[Rule]:
     protocol = _protocol(permission.get("IpProtocol"))
-    ports = _ports(protocol, permission.get("FromPort"), permission.get("ToPort"))
-    for item in permission.get("PrefixListIds") or ():
-        # There are no prefix lists yet, of AWS's or of anybody's.
-        id = item.get("PrefixListId") or ""
-        raise Ec2Error("InvalidPrefixListID.NotFound", f"The prefix list ID '{id}' does not exist")
-    peers: list[tuple[Permission, tuple[str, str, str, str]]] = []
+    low, high = _ports(protocol, permission.get("FromPort"), permission.get("ToPort"))
+    found: list[tuple[Permission, Columns]] = []
     for item in permission.get("IpRanges") or ():
-        peers.append((item, (_network(IPv4Network, item.get("CidrIp")), "", "", "")))
+        found.append((item, {"cidr_ipv4": _network(IPv4Network, item.get("CidrIp"))}))
     for item in permission.get("Ipv6Ranges") or ():
-        peers.append((item, ("", _network(IPv6Network, item.get("CidrIpv6")), "", "")))
+        found.append((item, {"cidr_ipv6": _network(IPv6Network, item.get("CidrIpv6"))}))
+    for item in permission.get("PrefixListIds") or ():
+        found.append((item, peers.prefix_list(item)))
     for item in permission.get("UserIdGroupPairs") or ():
-        peers.append((item, ("", "", *find_peer(item))))
-    if not peers:
+        found.append((item, peers.group(item)))
+    if not found:
         raise Ec2Error(
             "MissingParameter", "Missing source specification: include source security group or CIDR information"
         )
-    return [Rule(egress, protocol, *ports, *peer, describing(item)) for item, peer in peers]
+    return [Rule(egress, protocol, low, high, **peer, description=describing(item)) for item, peer in found]
 
 
 def outside(
@@ -199,22 +227,26 @@ def grouped(rules: Iterable[Rule]) -> list[dict[str, Any]]:
     for rule in rules:
         key = (rule.protocol, rule.from_port, rule.to_port)
         if key not in found:
-            found[key] = _empty(rule)
+            found[key] = heading(rule) | {name: [] for name in _LISTS}
         name, peer = _peer(rule)
         found[key][name].append(peer | ({"Description": rule.description} if rule.description else {}))
     return list(found.values())
 
 
-def _empty(rule: Rule) -> dict[str, Any]:
+_LISTS = ("IpRanges", "Ipv6Ranges", "PrefixListIds", "UserIdGroupPairs")
+
+
+def heading(rule: Rule) -> dict[str, Any]:
+    """Return what a rule shares with others in one structure."""
     has_ports = rule.protocol in _WITH_PORTS
-    ports = {"FromPort": rule.from_port, "ToPort": rule.to_port} if has_ports else {}
-    lists: dict[str, Any] = {"IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": [], "UserIdGroupPairs": []}
-    return {"IpProtocol": rule.protocol, **ports, **lists}
+    return {"IpProtocol": rule.protocol, **({"FromPort": rule.from_port, "ToPort": rule.to_port} if has_ports else {})}
 
 
-def _peer(rule: Rule) -> tuple[str, dict[str, str]]:
+def _peer(rule: Rule) -> tuple[str, dict[str, Any]]:
     if rule.cidr_ipv4:
         return "IpRanges", {"CidrIp": rule.cidr_ipv4}
     if rule.cidr_ipv6:
         return "Ipv6Ranges", {"CidrIpv6": rule.cidr_ipv6}
-    return "UserIdGroupPairs", {"GroupId": rule.peer_group_id, "UserId": rule.peer_account}
+    if rule.prefix_list_id:
+        return "PrefixListIds", {"PrefixListId": rule.prefix_list_id}
+    return "UserIdGroupPairs", pair(rule)

@@ -21,6 +21,29 @@ _LIMITS: dict[str, tuple[int, str, str]] = {
     "private addresses per NAT gateway": (
         8, "PrivateIpAddressLimitExceeded", "A NAT gateway can have {} private IPv4 addresses."
     ),
+    "active VPC peering connections per VPC": (
+        50,
+        "ActiveVpcPeeringConnectionPerVpcLimitExceeded",
+        "The maximum number of active VPC peering connections per VPC has been reached.",
+    ),
+    "entries per prefix list": (1000, "InvalidParameterValue", "The maximum size of a prefix list has been reached."),
+    "outstanding VPC peering connection requests": (
+        25,
+        "OutstandingVpcPeeringConnectionLimitExceeded",
+        "The maximum number of outstanding VPC peering connection requests has been reached.",
+    ),
+    "prefix lists": (100, "PrefixListLimitExceeded", "The maximum number of prefix lists has been reached."),
+    "rules per security group": (
+        60,
+        "RulesPerSecurityGroupLimitExceeded",
+        "The maximum number of rules per security group has been reached.",
+    ),
+    "security groups": (2500, "SecurityGroupLimitExceeded", "The maximum number of security groups has been reached."),
+    "security groups per interface": (
+        16,
+        "SecurityGroupsPerInterfaceLimitExceeded",
+        "The maximum number of security groups per network interface has been reached.",
+    ),
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
     "network ACLs per VPC": (200, "NetworkAclLimitExceeded", "The maximum number of network ACLs has been reached."),
     "route tables per VPC": (200, "RouteTableLimitExceeded", "The maximum number of route tables has been reached."),
@@ -37,7 +60,12 @@ _LIMITS: dict[str, tuple[int, str, str]] = {
 
 def check_quota(call: Call, name: str, count: int) -> None:
     """Refuse, in EC2's words, what would make ``count`` of a thing when fewer are allowed."""
-    default, code, text = _LIMITS[name]
-    limit = call.settings.quotas.get(name, default)
-    if count > limit:
-        raise Ec2Error(code, text.format(limit))
+    _, code, text = _LIMITS[name]
+    most = limit(call, name)
+    if count > most:
+        raise Ec2Error(code, text.format(most))
+
+
+def limit(call: Call, name: str) -> int:
+    """Return how many of a thing there may be."""
+    return call.settings.quotas.get(name, _LIMITS[name][0])

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from sqlalchemy import select
@@ -11,18 +10,16 @@ from engine import tasks
 from engine.state import SecurityGroup, SecurityGroupRule, Vpc
 from translators import tags
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
-from translators.errors import Ec2Error, combination, missing, not_found, unsupported
+from translators.errors import Ec2Error, combination, missing, not_found
 from translators.find import find, find_all
-from translators.ip_permissions import Peer, Permission, Rule, describing, grouped, outside, read
+from translators.ip_permissions import Permission, Rule, describing, grouped, outside, read
+from translators.prefix_list_weights import check_rules
 from translators.registry import Call, Result, action
-from translators.security_groups import find_group, ids_of_names
-
-_MOST_RULES = 60
-"""Rules of one group, one direction and one IP version: EC2's default quota."""
+from translators.security_group_peers import GroupPeers
+from translators.security_groups import PEERING_STATUS, find_group
 
 
 def _shape(row: Any) -> dict[str, Any]:
-    peer = {"GroupId": row.peer_group_id, "UserId": row.peer_account} if row.peer_group_id else None
     return {
         "SecurityGroupRuleId": row.id,
         "GroupId": row.group_id,
@@ -33,11 +30,20 @@ def _shape(row: Any) -> dict[str, Any]:
         "ToPort": row.to_port,
         "CidrIpv4": row.cidr_ipv4 or None,
         "CidrIpv6": row.cidr_ipv6 or None,
-        "ReferencedGroupInfo": peer,
+        "PrefixListId": row.prefix_list_id or None,
+        "ReferencedGroupInfo": _referenced(row) if row.peer_group_id else None,
         "Description": row.description or None,
         "SecurityGroupRuleArn": f"arn:aws:ec2:{row.region}:{row.account}:security-group-rule/{row.id}",
         "Tags": tag_set(row.tags),
     }
+
+
+def _referenced(row: Any) -> dict[str, Any]:
+    info = {"GroupId": row.peer_group_id, "UserId": row.peer_account}
+    if not row.peer_vpc_id:
+        return info
+    status = row.peering_status or "deleted"
+    return info | {"VpcId": row.peer_vpc_id, "VpcPeeringConnectionId": row.peering_id, "PeeringStatus": status}
 
 
 RULES = Listing(
@@ -46,7 +52,9 @@ RULES = Listing(
         SecurityGroupRule.id, SecurityGroupRule.account, SecurityGroupRule.region, SecurityGroupRule.group_id,
         SecurityGroupRule.egress, SecurityGroupRule.protocol, SecurityGroupRule.from_port, SecurityGroupRule.to_port,
         SecurityGroupRule.cidr_ipv4, SecurityGroupRule.cidr_ipv6, SecurityGroupRule.peer_group_id,
-        SecurityGroupRule.peer_account, SecurityGroupRule.description, tags_of(SecurityGroupRule),
+        SecurityGroupRule.peer_account, SecurityGroupRule.prefix_list_id, SecurityGroupRule.peer_vpc_id,
+        SecurityGroupRule.peering_id, PEERING_STATUS.label("peering_status"), SecurityGroupRule.description,
+        tags_of(SecurityGroupRule),
     ),
     shape=_shape,
     filters={"group-id": SecurityGroupRule.group_id, "security-group-rule-id": SecurityGroupRule.id},
@@ -107,12 +115,12 @@ def _authorize(
 ) -> Result:
     if not permissions:
         raise missing("ipPermissions")
-    rules = read(permissions, egress, partial(_peer, call, group))
+    rules = read(permissions, egress, GroupPeers(call, group))
     held = _held(call, group)
     for rule in rules:
         if rule.identity in held:
             raise _duplicate(rule)
-    _check_quota([*held.values(), *rules])
+    check_rules(call, [*held.values(), *rules])
     owner = {"account": call.account, "region": call.region}
     made = [
         SecurityGroupRule(
@@ -171,7 +179,7 @@ def _revoke(
         gone = _rules_of(call, group, egress, list(dict.fromkeys(ids)))
     else:
         held = _held(call, group)
-        rules = read(permissions, egress, partial(_peer, call, group))
+        rules = read(permissions, egress, GroupPeers(call, group, held.values()))
         unknown = [rule for rule in rules if rule.identity not in held]
         if unknown and not find(call, Vpc, group.vpc_id).is_default:
             raise _rule_not_found()
@@ -198,6 +206,7 @@ def _revoked(row: SecurityGroupRule) -> dict[str, Any]:
         "ToPort": row.to_port,
         "CidrIpv4": row.cidr_ipv4 or None,
         "CidrIpv6": row.cidr_ipv6 or None,
+        "PrefixListId": row.prefix_list_id or None,
         "ReferencedGroupId": row.peer_group_id or None,
         "Description": row.description or None,
     }
@@ -221,7 +230,7 @@ def modify_security_group_rules(call: Call, *, group_id: str, security_group_rul
         if rule.identity in taken:
             raise _duplicate(rule)
         taken.add(rule.identity)
-    _check_quota([*others, *wanted])
+    check_rules(call, [*others, *wanted])
     for row in rows:
         # Two rules may change places: each lets go of what makes it unique before any takes another's.
         row.identity = row.id
@@ -245,7 +254,7 @@ def _replacement(call: Call, group: SecurityGroup, row: SecurityGroupRule, asked
     if len(peers) > 1:
         raise combination("Exactly one source or destination must be given for a security group rule.")
     ports = {name: asked.get(name) for name in ("IpProtocol", "FromPort", "ToPort")}
-    return read([{**ports, **peers}], row.egress, partial(_peer, call, group))[0]
+    return read([{**ports, **peers}], row.egress, GroupPeers(call, group, [row]))[0]
 
 
 @action
@@ -290,7 +299,7 @@ def _update_descriptions(
             row.description = describing(item)
         return {"Return": True}
     held = _held(call, group)
-    for rule in read(permissions, egress, partial(_peer, call, group)):
+    for rule in read(permissions, egress, GroupPeers(call, group, held.values())):
         if rule.identity not in held:
             raise _rule_not_found()
         held[rule.identity].description = rule.description
@@ -302,31 +311,6 @@ def _exactly_one(first: Sequence[Any], second: Sequence[Any], text: str) -> None
         raise Ec2Error("InvalidParameterCombination", f"{text} Both were.")
     if not first and not second:
         raise Ec2Error("MissingParameter", text)
-
-
-def _peer(call: Call, group: SecurityGroup, pair: Permission) -> Peer:
-    """Return the group that a UserIdGroupPair means: one of the same VPC, by its id, or by its name in the default VPC.
-
-    Another account's group is "not found": nothing connects its VPC with ours yet.
-    """
-    if pair.get("VpcPeeringConnectionId"):
-        id = pair["VpcPeeringConnectionId"]
-        text = f"The vpcPeeringConnection ID '{id}' does not exist"
-        raise Ec2Error("InvalidVpcPeeringConnectionID.NotFound", text)
-    if pair.get("PeeringStatus"):
-        raise unsupported("PeeringStatus", "It is a part of answers only.")
-    id, name = pair.get("GroupId") or "", pair.get("GroupName") or ""
-    if not id and not name:
-        raise Ec2Error("MissingParameter", "Source group ID missing.")
-    if pair.get("UserId") not in (None, "", call.account):
-        raise not_found(SecurityGroup, id or name)
-    peer = find(call, SecurityGroup, id or ids_of_names(call, [name])[0])
-    if name and peer.name.lower() != name.lower():
-        raise not_found(SecurityGroup, name)
-    if peer.vpc_id != group.vpc_id or pair.get("VpcId") not in (None, "", peer.vpc_id):
-        text = "You have specified two resources that belong to different networks."
-        raise Ec2Error("InvalidGroup.NotFound", text)
-    return peer.id, peer.account
 
 
 def _held(call: Call, group: SecurityGroup) -> dict[str, SecurityGroupRule]:
@@ -348,19 +332,6 @@ def _same_group(group: SecurityGroup, rows: Iterable[SecurityGroupRule]) -> None
     for row in rows:
         if row.group_id != group.id:
             raise not_found(SecurityGroupRule, row.id)
-
-
-def _check_quota(rules: Iterable[Rule | SecurityGroupRule]) -> None:
-    """Refuse more rules than EC2 lets a group have. A rule that names a group counts for both IP versions."""
-    counts: dict[tuple[bool, int], int] = {}
-    for rule in rules:
-        for version in () if rule.cidr_ipv6 else (4,):
-            counts[rule.egress, version] = counts.get((rule.egress, version), 0) + 1
-        for version in () if rule.cidr_ipv4 else (6,):
-            counts[rule.egress, version] = counts.get((rule.egress, version), 0) + 1
-    if any(count > _MOST_RULES for count in counts.values()):
-        text = "The maximum number of rules per security group has been reached."
-        raise Ec2Error("RulesPerSecurityGroupLimitExceeded", text)
 
 
 def _duplicate(rule: Rule) -> Ec2Error:

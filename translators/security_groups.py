@@ -4,35 +4,46 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, select
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, select
 from sqlalchemy.orm import aliased
 
 from engine import tasks
 from engine.default_vpc import ANYWHERE, ANYWHERE_6, egress_to_anywhere
-from engine.state import InterfaceGroup, SecurityGroup, SecurityGroupRule, Vpc, json_rows
+from engine.state import InterfaceGroup, Peering, SecurityGroup, SecurityGroupRule, Vpc, json_rows
 from engine.vpc_ranges import has_ipv6
 from translators import tags
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
 from translators.errors import Ec2Error, combination, missing
 from translators.filters import Filters, Test, through
 from translators.find import find
-from translators.ip_permissions import ALLOWED, Rule, grouped, is_plain, known_as
+from translators.ip_permissions import ALLOWED, Shown, grouped, is_plain, known_as
+from translators.quotas import check_quota
 from translators.registry import Call, Result, action
 
-_MOST_GROUPS = 2500
-"""Security groups of an account in a region: EC2's default quota."""
+_other = aliased(SecurityGroup)
+_across = SecurityGroupRule.peer_vpc_id != ""
+PEER_NAME = case((_across, select(_other.name).where(_other.id == SecurityGroupRule.peer_group_id).scalar_subquery()))
+"""What a group is called that a rule names in another VPC, while it is there."""
+PEERING_STATUS = case(
+    (_across, select(Peering.status).where(Peering.id == SecurityGroupRule.peering_id).scalar_subquery())
+)
+"""What became of the peering connection by which it is named; nothing when that is forgotten."""
 
-_rules = json_rows(
-    SecurityGroupRule.egress, SecurityGroupRule.protocol, SecurityGroupRule.from_port, SecurityGroupRule.to_port,
-    SecurityGroupRule.cidr_ipv4, SecurityGroupRule.cidr_ipv6, SecurityGroupRule.peer_group_id,
-    SecurityGroupRule.peer_account, SecurityGroupRule.description,
-    where=SecurityGroupRule.group_id == SecurityGroup.id,
-    order=(SecurityGroupRule.created, SecurityGroupRule.id),
-)  # fmt: skip
+
+def rules_where(*conditions: ColumnElement[bool]) -> Any:
+    """Return a group's rules as a column, each with the fields of ip_permissions.Shown."""
+    return json_rows(
+        SecurityGroupRule.egress, SecurityGroupRule.protocol, SecurityGroupRule.from_port, SecurityGroupRule.to_port,
+        SecurityGroupRule.cidr_ipv4, SecurityGroupRule.cidr_ipv6, SecurityGroupRule.peer_group_id,
+        SecurityGroupRule.peer_account, SecurityGroupRule.prefix_list_id, SecurityGroupRule.peer_vpc_id,
+        SecurityGroupRule.peering_id, SecurityGroupRule.description, PEER_NAME, PEERING_STATUS,
+        where=and_(SecurityGroupRule.group_id == SecurityGroup.id, *conditions),
+        order=(SecurityGroupRule.created, SecurityGroupRule.id),
+    )  # fmt: skip
 
 
 def _shape(row: Any) -> dict[str, Any]:
-    rules = [Rule(*values) for values in json.loads(row.rules)]
+    rules = [Shown(*values) for values in json.loads(row.rules)]
     return {
         "GroupId": row.id,
         "GroupName": row.name,
@@ -74,7 +85,7 @@ GROUPS = Listing(
     kind=SecurityGroup,
     columns=(
         SecurityGroup.id, SecurityGroup.account, SecurityGroup.region, SecurityGroup.name, SecurityGroup.description,
-        SecurityGroup.vpc_id, _rules.label("rules"), tags_of(SecurityGroup),
+        SecurityGroup.vpc_id, rules_where().label("rules"), tags_of(SecurityGroup),
     ),
     shape=_shape,
     filters={
@@ -165,19 +176,19 @@ def _refuse_taken(call: Call, name: str, vpc: Vpc) -> None:
     if call.db.scalar(select(SecurityGroup.id).where(SecurityGroup.vpc_id == vpc.id, same)):
         raise Ec2Error("InvalidGroup.Duplicate", f"The security group '{name}' already exists for VPC '{vpc.id}'")
     own = (SecurityGroup.account == call.account, SecurityGroup.region == call.region)
-    if (call.db.scalar(select(func.count()).select_from(SecurityGroup).where(*own)) or 0) >= _MOST_GROUPS:
-        raise Ec2Error("SecurityGroupLimitExceeded", "The maximum number of security groups has been reached.")
+    check_quota(call, "security groups", 1 + (call.db.scalar(select(func.count(SecurityGroup.id)).where(*own)) or 0))
 
 
 @action
 def delete_security_group(call: Call, *, group_id: str | None = None, group_name: str | None = None) -> Result:
-    """Delete a group that no interface is in and no other group's rule names."""
+    """Delete a group that no interface is in and no other group of its VPC names; rules of peers become stale."""
     group = find_group(call, group_id, group_name)
     if group.name == "default":
         text = f'the specified group: "{group.id}" name: "{group.name}" cannot be deleted by a user'
         raise Ec2Error("CannotDelete", text)
     used = exists().where(InterfaceGroup.group_id == group.id)
-    named = exists().where(SecurityGroupRule.peer_group_id == group.id, SecurityGroupRule.group_id != group.id)
+    others = (SecurityGroupRule.group_id != group.id, SecurityGroupRule.peer_vpc_id == "")
+    named = exists().where(SecurityGroupRule.peer_group_id == group.id, *others)
     if call.db.scalar(select(used | named)):
         raise Ec2Error("DependencyViolation", f"resource {group.id} has a dependent object")
     rules = call.db.scalars(select(SecurityGroupRule.id).filter_by(group_id=group.id)).all()

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import and_, delete, select, tuple_
 
-from engine.state import RESOURCES, Tag
+from engine.state import RESOURCES, Peering, Resource, Tag
 from translators.describe import PAGE, make_token, open_token
 from translators.errors import Ec2Error, invalid, missing, not_found
 from translators.filters import matches
@@ -106,13 +106,18 @@ def _mine(call: Call, id: str) -> tuple[Any, ...]:
 
 
 def _own(call: Call, id: str) -> str:
-    """Return the type of a resource that the caller may tag: its own, or an image that it can see."""
+    """Return the type of a resource that the caller may tag: its own, or an image or a peering that it can see."""
     kind = type_of(id)
     table = RESOURCES[id.rpartition("-")[0]]
     row = call.db.get(table, id)
-    if row is None or row.region != call.region or (row.account != call.account and not getattr(row, "public", False)):
+    if row is None or row.region != call.region or not _may_tag(call, row):
         raise not_found(table, id)
     return kind
+
+
+def _may_tag(call: Call, row: Resource) -> bool:
+    other_side = row.accepter_account if isinstance(row, Peering) and row.status != "failed" else ""
+    return call.account in (row.account, other_side) or bool(getattr(row, "public", False))
 
 
 def forget(call: Call, *ids: str) -> None:

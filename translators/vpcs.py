@@ -9,6 +9,7 @@ from sqlalchemy import and_, exists, func, literal, select
 from engine import tasks
 from engine.addresses import Exhausted
 from engine.default_vpc import make_default_vpc, make_vpc
+from engine.peerings import end_all_of
 from engine.state import (
     EgressGateway,
     Endpoint,
@@ -16,6 +17,7 @@ from engine.state import (
     NetworkAcl,
     NetworkAclEntry,
     NetworkInterface,
+    Peering,
     Route,
     RouteTable,
     RouteTableAssociation,
@@ -160,10 +162,14 @@ def create_default_vpc(call: Call) -> Result:
 
 @action
 def delete_vpc(call: Call, *, vpc_id: str) -> Result:
-    """Delete an empty VPC with what it was born with; anything else that is in it is a DependencyViolation."""
+    """Delete an empty VPC with what it was born with; anything else that is in it is a DependencyViolation.
+
+    Its peering connections go with it, and so do its own requests for some.
+    """
     vpc = find(call, Vpc, vpc_id)
     if _has_dependants(call, vpc):
         raise Ec2Error("DependencyViolation", f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
+    end_all_of(call.db, vpc)
     groups = call.db.scalars(select(SecurityGroup).filter_by(vpc_id=vpc_id)).all()
     tables = call.db.scalars(select(RouteTable).filter_by(vpc_id=vpc_id)).all()
     acls = call.db.scalars(select(NetworkAcl).filter_by(vpc_id=vpc_id)).all()
@@ -201,6 +207,10 @@ def _has_dependants(call: Call, vpc: Vpc) -> bool:
         exists().where(SecurityGroup.vpc_id == vpc.id, SecurityGroup.name != "default"),
         exists().where(NetworkAcl.vpc_id == vpc.id, NetworkAcl.is_default.is_(False)),
         exists().where(RouteTableAssociation.vpc_id == vpc.id, RouteTableAssociation.subnet_id != ""),
+        # "You cannot delete a VPC for which you have a pending-acceptance request from a VPC in another account."
+        exists().where(
+            Peering.accepter_vpc_id == vpc.id, Peering.status == "pending-acceptance", Peering.account != vpc.account
+        ),
     )
     tables = call.db.scalars(select(RouteTable.id).where(RouteTable.vpc_id == vpc.id)).all()
     return len(tables) > 1 or any(call.db.scalar(select(test)) for test in own)

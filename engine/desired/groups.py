@@ -2,14 +2,15 @@
 
 import json
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, case, select
 from sqlalchemy.orm import Session
 
 from engine.drivers import base
 from engine.prefix_lists import entries_of
-from engine.state import SecurityGroup, SecurityGroupRule, json_rows
+from engine.state import Peering, SecurityGroup, SecurityGroupRule, json_rows
 from engine.state.prepared import Prepared
 
+_peering = select(Peering.status).where(Peering.id == SecurityGroupRule.peering_id).scalar_subquery()
 _GROUP = Prepared(
     select(
         SecurityGroup.id,
@@ -18,6 +19,7 @@ _GROUP = Prepared(
             SecurityGroupRule.egress, SecurityGroupRule.protocol, SecurityGroupRule.cidr_ipv4,
             SecurityGroupRule.cidr_ipv6, SecurityGroupRule.peer_group_id, SecurityGroupRule.from_port,
             SecurityGroupRule.to_port, SecurityGroupRule.prefix_list_id, SecurityGroupRule.id,
+            case((SecurityGroupRule.peering_id == "", "active"), else_=_peering),
             where=SecurityGroupRule.group_id == SecurityGroup.id,
             order=(SecurityGroupRule.id,),
         ).label("rules"),
@@ -30,7 +32,9 @@ def group(db: Session, group_id: str) -> base.Group | None:
     row = _GROUP.first(db, id=group_id)
     if row is None:
         return None
-    return base.Group(row.id, row.vpc_id, tuple(_rule(db, *rule) for rule in json.loads(row.rules)))
+    # A group of a peer has addresses of its own network: without the peering these may be anybody's.
+    rules = tuple(_rule(db, *rule) for *rule, peering in json.loads(row.rules) if peering == "active")
+    return base.Group(row.id, row.vpc_id, rules)
 
 
 def _rule(

@@ -3,7 +3,7 @@
 from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from engine.state.base import Base, Name, Resource
+from engine.state.base import Base, Long, Name, Resource
 
 
 class PrefixList(Resource, Base):
@@ -15,6 +15,8 @@ class PrefixList(Resource, Base):
     max_entries: Mapped[int]
     version: Mapped[int] = mapped_column(default=1)
     state: Mapped[str] = mapped_column(String(24), default="create-complete")
+    state_message: Mapped[str] = mapped_column(Long, default="")
+    """Why the last change failed, in EC2's words; empty when it did not."""
 
 
 class PrefixListEntry(Base):

@@ -36,7 +36,11 @@ class SecurityGroupRule(Resource, Base):
     to_port: Mapped[int] = mapped_column(default=-1)
     cidr_ipv4: Mapped[str] = mapped_column(String(43), default="")
     cidr_ipv6: Mapped[str] = mapped_column(String(43), default="")
-    prefix_list_id: Mapped[str] = mapped_column(String(40), default="")
+    prefix_list_id: Mapped[str] = mapped_column(String(40), default="", index=True)
     peer_group_id: Mapped[str] = mapped_column(String(40), default="", index=True)
     peer_account: Mapped[str] = mapped_column(String(12), default="")
+    peer_vpc_id: Mapped[str] = mapped_column(String(40), default="")
+    """The VPC of a peer group that is in another one than the rule's; otherwise empty."""
+    peering_id: Mapped[str] = mapped_column(String(40), default="", index=True)
+    """The peering connection by which the rule names a group of that VPC: while it is not active, the rule is stale."""
     description: Mapped[str] = mapped_column(Name, default="")

@@ -173,6 +173,13 @@ class Deployment:
         }
         return [f"{place} of {id}" for place, text in places.items() for id in sorted(ids) if id in text]
 
+    def in_network(self, ids: list[str]) -> list[str]:
+        """Return what the network still has of VPCs, subnets, groups and peerings."""
+        tables = ("Logical_Router", "Logical_Switch", "Logical_Router_Port", "Logical_Switch_Port", "Port_Group", "ACL",
+                  "Logical_Router_Policy", "Logical_Router_Static_Route", "DHCP_Options")  # fmt: skip
+        text = {table: _said("ovn-nbctl", "--timeout=20", "list", table) for table in tables}
+        return [f"{table} of {id}" for table in tables for id in ids if id in text[table]]
+
     # -- beginning and end ---------------------------------------------------
 
     def prepare_images(self, cache: Path) -> None:

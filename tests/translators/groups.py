@@ -1,4 +1,4 @@
-"""Security groups as tests write and read them: short forms of requests and of what describes show."""
+"""Security groups and prefix lists as tests write and read them: short forms of requests and of what is described."""
 
 from typing import Any
 
@@ -41,3 +41,14 @@ def modify(ec2: Any, group: str, id: str, **rule: Any) -> None:
     ec2.modify_security_group_rules(
         GroupId=group, SecurityGroupRules=[{"SecurityGroupRuleId": id, "SecurityGroupRule": rule}]
     )
+
+
+def make_list(ec2: Any, *cidrs: str, **more: Any) -> str:
+    """Make a prefix list of these ranges."""
+    entries = [{"Cidr": cidr} for cidr in cidrs]
+    asked = {"PrefixListName": "offices", "AddressFamily": "IPv4", "MaxEntries": 5, "Entries": entries, **more}
+    return str(ec2.create_managed_prefix_list(**asked)["PrefixList"]["PrefixListId"])
+
+
+def by_list(id: str, port: int = 443) -> dict[str, Any]:
+    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "PrefixListIds": [{"PrefixListId": id}]}

@@ -1,5 +1,6 @@
 """Security groups through a real client."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -122,8 +123,8 @@ def test_a_dry_run_makes_and_deletes_nothing(ec2: Any, refused: Any) -> None:
     assert names(ec2.describe_security_groups()) == ["default", "web"]
 
 
-def test_too_many_groups_are_refused(ec2: Any, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("translators.security_groups._MOST_GROUPS", 2)
+def test_too_many_groups_are_refused(make_cloud: Callable[..., Cloud], refused: Any) -> None:
+    ec2 = make_cloud(quotas={"security groups": 2}).ec2
     make(ec2, "one")
     with refused("SecurityGroupLimitExceeded"):
         make(ec2, "two")

@@ -264,6 +264,7 @@ def upgrade() -> None:
         sa.Column("max_entries", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=24), nullable=False),
+        sa.Column("state_message", sa.Text(), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -832,6 +833,8 @@ def upgrade() -> None:
         sa.Column("prefix_list_id", sa.String(length=40), nullable=False),
         sa.Column("peer_group_id", sa.String(length=40), nullable=False),
         sa.Column("peer_account", sa.String(length=12), nullable=False),
+        sa.Column("peer_vpc_id", sa.String(length=40), nullable=False),
+        sa.Column("peering_id", sa.String(length=40), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
@@ -845,6 +848,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_security_group_rule_group_id"), ["group_id"], unique=False)
         batch_op.create_index("ix_security_group_rule_owner", ["account", "region", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_security_group_rule_peer_group_id"), ["peer_group_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_security_group_rule_peering_id"), ["peering_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_security_group_rule_prefix_list_id"), ["prefix_list_id"], unique=False)
 
     op.create_table(
         "subnet_cidr_block",
