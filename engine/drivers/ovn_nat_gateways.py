@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.drivers.base import DriverError, NatGateway, Network, Subnet
-from engine.drivers.ovn_database import NETWORK, SUBNET, Edit, Row
+from engine.drivers.ovn_database import NETWORK, SUBNET, Edit, Row, View, rows_of
 from engine.drivers.ovn_external import External
 from engine.drivers.ovn_names import address, mac_of, network, router_port, switch_port
 from engine.drivers.ovn_nats import drop_nats, put_nats
@@ -60,3 +60,12 @@ def _sources(network_: Network, gateway: NatGateway) -> Iterator[dict[str, Any]]
     for subnet in network_.subnets if bits else ():
         for place, part in enumerate(network(subnet.cidr).subnets(bits) if subnet.cidr else ()):
             yield {**columns, "logical_ip": str(part), "external_ip": addresses[place % len(addresses)]}
+
+
+def source_at(view: View, gateway_id: str, source: str) -> str:
+    """Return the address that a gateway gives to what comes from ``source``."""
+    rows = [
+        row for row in rows_of(view.named("Logical_Router", gateway_id), "nat")
+        if address(source) in network(row.logical_ip)
+    ]  # fmt: skip
+    return str(max(rows, key=lambda row: network(row.logical_ip).prefixlen).external_ip)
