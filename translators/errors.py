@@ -16,6 +16,11 @@ _NOT_FOUND = {
     "Address": ("InvalidAllocationID.NotFound", "The allocation ID '{}' does not exist"),
     "DhcpOptions": ("InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{}' does not exist"),
     "Image": ("InvalidAMIID.NotFound", "The image id '[{}]' does not exist"),
+    "InsightsAnalysis": (
+        "InvalidNetworkInsightsAnalysisId.NotFound",
+        "The network insights analysis ID '{}' does not exist",
+    ),
+    "InsightsPath": ("InvalidNetworkInsightsPathId.NotFound", "The network insights path ID '{}' does not exist"),
     "Instance": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
     "InternetGateway": ("InvalidInternetGatewayID.NotFound", "The internetGateway ID '{}' does not exist"),
     "KeyPair": ("InvalidKeyPair.NotFound", "The key pair '{}' does not exist"),

@@ -7,6 +7,11 @@ from translators.errors import Ec2Error
 from translators.registry import Call
 
 _LIMITS: dict[str, tuple[int, str, str]] = {
+    "network insights paths": (
+        1000,
+        "NetworkInsightsPath.LimitExceeded",
+        "The maximum number of network insights paths has been reached.",
+    ),
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
     "subnets per VPC": (200, "SubnetLimitExceeded", "The maximum number of subnets has been reached."),
 }

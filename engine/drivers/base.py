@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
+from engine.drivers.packets import EPHEMERAL as EPHEMERAL
 from engine.drivers.packets import MOST_HOPS as MOST_HOPS
 from engine.drivers.packets import Hop as Hop
 from engine.drivers.packets import Packet as Packet

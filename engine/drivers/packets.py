@@ -70,14 +70,14 @@ class Hop:
 
 
 def reply_to(packet: Packet, hops: Sequence[Hop]) -> Packet | None:
-    """Return the answer to a packet that was delivered by way of these hops; None where it was not."""
-    if not hops or hops[-1].outcome != "delivered":
+    """Return the answer to a packet that these hops brought to a port or outside.
+
+    None where it was not delivered, or to somebody of whom the network knows nothing more.
+    """
+    first, last = hops[0], hops[-1]
+    if last.outcome != "delivered" or last.kind not in ("port", "uplink"):
         return None
-    last = hops[-1]
-    translated = next((hop for hop in hops if hop.kind == "nat gateway"), None)
-    if translated is None and hops[0].kind == "port" and last.kind == "uplink":
-        translated = last
-    first_source = hops[0].source
+    translators = [hop for hop in hops if hop.kind == "nat gateway"] or [hop for hop in (last,) if hop.kind == "uplink"]
     return replace(
         packet,
         port_id=last.id if last.kind == "port" else "",
@@ -86,5 +86,5 @@ def reply_to(packet: Packet, hops: Sequence[Hop]) -> Packet | None:
         destination=last.source,
         destination_port=packet.source_port,
         is_reply=True,
-        behind=first_source if translated and translated.source != first_source else "",
+        behind=first.source if translators and translators[0].source != first.source else "",
     )
