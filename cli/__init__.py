@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from cli import capabilities, doctor, down, images, reset, status, up, users
+from cli import capabilities, doctor, down, images, networks, reset, status, trace, up, users
 from cli.terminal import complain
 
 app = typer.Typer(
@@ -36,6 +36,8 @@ app.command()(status.status)
 app.command()(doctor.doctor)
 app.add_typer(images.app, name="images")
 app.add_typer(users.app, name="users")
+app.add_typer(networks.app, name="networks")
+app.command()(trace.trace)
 app.command()(capabilities.capabilities)
 app.command()(reset.reset)
 
