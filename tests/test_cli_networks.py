@@ -14,7 +14,7 @@ from engine import tasks
 from engine.state import NetworkAclEntry, Vpc
 from tests.cloud import OPERATOR, Cloud
 from tests.translators.groups import allow, make, tcp
-from tests.translators.test_network_insights import instance, interface, launch
+from tests.translators.insights import instance, interface, pair
 
 Groundfog = Callable[..., str]
 
@@ -37,10 +37,7 @@ def groundfog(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Groundfog:
 @pytest.fixture
 def guests(cloud: Cloud, ec2: Any) -> tuple[str, str]:
     """A client and a server in two subnets of the default VPC."""
-    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]]
-    found = [launch(ec2, subnet, make(ec2, name)) for subnet, name in zip(subnets, ("client", "server"), strict=False)]
-    cloud.settle()
-    return found[0], found[1]
+    return pair(cloud, make(ec2, "client"), make(ec2, "server"))
 
 
 def group(ec2: Any, id: str) -> str:

@@ -11,7 +11,7 @@ def sentence(waypoint: Waypoint) -> str:
     """Say in one line what a packet came by and what became of it there."""
     hop = waypoint.hop
     told = _STOPPED.get((hop.kind, hop.why)) if hop.outcome == "dropped" else None
-    text = told or _PASSED[hop.kind, hop.direction]
+    text = told or _PASSED[hop.kind, hop.direction] + (", and so it goes round" if hop.why == "loop" else "")
     owner = waypoint.interface_id + (f" of {waypoint.instance_id}" if waypoint.instance_id else "")
     return text.format(
         id=waypoint.id, owner=owner, vpc=waypoint.vpc_id, subnet=waypoint.subnet_id, rule=_rule(waypoint),
