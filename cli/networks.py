@@ -35,8 +35,14 @@ def networks(context: typer.Context, data: Data = None) -> None:
         return
     columns = ["vpc", "account", "region", "name", "ranges", "on the wire", "subnets", "ports", "uplink"]
     deployment = open_existing(deployed(data))
+    unwired = _unwired(deployment)
     with deployment.database.read() as db:
-        show_table(columns, [_cells(row) for row in _rows(db)])
+        show_table(columns, [_cells(row, unwired) for row in _rows(db)])
+
+
+def _unwired(deployment: "Deployment") -> str:
+    """Return what VPCs without a VLAN are on."""
+    return "the overlay" if deployment.settings.engine == "kvm" else "nothing: simulated"
 
 
 def _rows(db: "Session") -> list[Any]:
@@ -64,10 +70,10 @@ def _rows(db: "Session") -> list[Any]:
     )  # fmt: skip
 
 
-def _cells(row: Any) -> list[str]:
+def _cells(row: Any, unwired: str) -> list[str]:
     import json
 
-    wire = "overlay" if row.vlan is None else f"VLAN {row.vlan}" + (" (mapped)" if row.vlan_is_mapped else "")
+    wire = unwired if row.vlan is None else f"VLAN {row.vlan}" + (" (mapped)" if row.vlan_is_mapped else "")
     ranges = ", ".join(cidr for (cidr,) in json.loads(row.ranges))
     counts = [str(row.subnets), str(row.ports), row.uplink_address or ""]
     return [row.id, row.account, row.region, row.name or "", ranges, wire, *counts]
@@ -124,8 +130,8 @@ def unmap(vpc: _VpcId, data: Data = None) -> None:
         except Exhausted:
             raise Failure(f"cannot unmap {vpc}: vlan_range has no free id; widen it and restart Groundfog") from None
         _sync(db, row)
-        wire = "the overlay" if row.vlan is None else f"VLAN {row.vlan}"
-    _report(deployment, vpc, f"{vpc} is on {wire} again")
+        wire = _unwired(deployment) if row.vlan is None else f"VLAN {row.vlan}"
+    _report(deployment, vpc, f"{vpc} is mapped no more: it is on {wire}")
 
 
 def _find(db: "Session", id: str) -> "Vpc":

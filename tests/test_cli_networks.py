@@ -153,9 +153,9 @@ def test_networks_are_listed(groundfog: Groundfog, cloud: Cloud, ec2: Any, guest
         uplink = db.get_one(Vpc, vpc).uplink_address
     subnets = len(ec2.describe_subnets()["Subnets"])
     assert re.search(
-        rf"{vpc}\s+{OPERATOR}\s+us-east-1\s+main\s+172.31.0.0/16\s+overlay\s+{subnets}\s+2\s+{uplink}", told
+        rf"{vpc}\s+{OPERATOR}\s+us-east-1\s+main\s+172.31.0.0/16\s+nothing: simulated\s+{subnets}\s+2\s+{uplink}", told
     )
-    assert re.search(rf"{other}\s+{OPERATOR}\s+us-east-1\s+10.0.0.0/16\s+overlay\s+0\s+0\s", told)
+    assert re.search(rf"{other}\s+{OPERATOR}\s+us-east-1\s+10.0.0.0/16\s+nothing: simulated\s+0\s+0\s", told)
 
 
 @pytest.mark.usefixtures("worker")
@@ -168,7 +168,7 @@ def test_a_network_is_mapped_to_a_vlan_and_back(
     assert cloud.backend.network._networks[vpc].vlan == 42
     assert re.search(rf"{vpc}.*VLAN 42 \(mapped\)", groundfog("networks"))
     assert "is on VLAN 4094" in groundfog("networks", "map", vpc, "--vlan", "4094")
-    assert groundfog("networks", "unmap", vpc).strip() == f"{vpc} is on the overlay again"
+    assert groundfog("networks", "unmap", vpc).strip() == f"{vpc} is mapped no more: it is on nothing: simulated"
     assert vlan(cloud, vpc) == (None, False)
     assert cloud.backend.network._networks[vpc].vlan is None
 

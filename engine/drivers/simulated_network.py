@@ -108,7 +108,8 @@ class SimulatedNetwork:
 
     def trace(self, packet: Packet) -> tuple[Hop, ...]:
         """Say what the rules mean; a packet is nowhere really sent here."""
-        return trace(World(dict(self._networks), dict(self._groups), dict(self._ports)), packet)
+        with self._change("trace"):
+            return trace(World(self._networks, self._groups, self._ports), packet)
 
     def mac_of(self, port_id: str) -> str:
         """Return the MAC address that a port lets pass; raise DriverError when there is no such port."""

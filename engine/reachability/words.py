@@ -22,8 +22,8 @@ def sentence(waypoint: Waypoint) -> str:
 _PASSED = {
     ("port", "out"): "{owner} sends it as {source}",
     ("port", "in"): "{owner} gets it, for {destination}",
-    ("groups", "out"): "{groups} lets it out of {owner}: {rule}",
-    ("groups", "in"): "{groups} lets it into {owner}: {rule}",
+    ("groups", "out"): "{id} lets it out of {owner}: {rule}",
+    ("groups", "in"): "{id} lets it into {owner}: {rule}",
     ("filter", "out"): "{id} lets it out of {subnet}: {rule}",
     ("filter", "in"): "{id} lets it into {subnet}: {rule}",
     ("routes", "out"): "{id} has a route from {subnet}: {rule}",

@@ -11,7 +11,7 @@ import pytest
 
 from engine import desired, tasks
 from engine.drivers.base import DriverError, Port
-from engine.state import Instance
+from engine.state import InsightsAnalysis, Instance
 from engine.tasks import Job
 from tests.cloud import REGION, Cloud
 from tests.translators.test_instances import launch, leftovers, state
@@ -19,7 +19,7 @@ from tests.translators.test_instances import launch, leftovers, state
 WORKFLOWS = sorted(p.stem for p in (Path(tasks.__file__).parent / "workflows").glob("[a-z]*.py"))
 VERBS = (
     "ensure_disk", "ensure_network", "ensure_group", "ensure_port", "ensure_machine", "stop_machine", "reboot_machine",
-    "remove_machine", "remove_port", "remove_disk", "remove_group", "remove_network",
+    "remove_machine", "remove_port", "remove_disk", "remove_group", "remove_network", "trace",
 )  # fmt: skip
 
 
@@ -155,6 +155,21 @@ def remove_port(cloud: Cloud) -> str:
     return id
 
 
+def start_analysis(cloud: Cloud) -> str:
+    """Ask whether a new guest reaches the internet."""
+    instance = running(cloud)
+    gateway = cloud.ec2.describe_internet_gateways()["InternetGateways"][0]["InternetGatewayId"]
+    path = cloud.ec2.create_network_insights_path(Source=instance, Destination=gateway, Protocol="tcp")
+    id = path["NetworkInsightsPath"]["NetworkInsightsPathId"]
+    begun = cloud.ec2.start_network_insights_analysis(NetworkInsightsPathId=id)["NetworkInsightsAnalysis"]
+    return str(begun["NetworkInsightsAnalysisId"])
+
+
+def analysis(cloud: Cloud, id: str) -> tuple[str, bool | None]:
+    row = cloud.look(lambda db: db.get_one(InsightsAnalysis, id))
+    return row.status, row.found
+
+
 SCENARIOS = {
     "boot_instance": Scenario(lambda cloud: launch(cloud)[0], is_running),
     "start_instance": Scenario(calling("start_instances", stopped), is_running),
@@ -172,6 +187,10 @@ SCENARIOS = {
         change_group, lambda cloud, id: 22 in [rule.from_port for rule in network(cloud)._groups[id].rules]
     ),
     "sync_port": Scenario(change_port, lambda cloud, id: network(cloud)._ports[id].forwarding is True),
+    "analyze_path": Scenario(start_analysis, lambda cloud, id: analysis(cloud, id) == ("succeeded", True)),
+    "fail_analysis": Scenario(
+        beginning("fail_analysis", start_analysis), lambda cloud, id: analysis(cloud, id) == ("failed", None)
+    ),
     "remove_network": Scenario(remove_network, lambda cloud, id: id not in network(cloud).list_networks()),
     "remove_group": Scenario(remove_group, lambda cloud, id: id not in network(cloud).list_groups()),
     "remove_port": Scenario(remove_port, lambda cloud, id: id not in network(cloud).list_ports()),
