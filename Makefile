@@ -37,7 +37,7 @@ check: packages $(VENV)/.test ## what must hold before a commit: format, lint, t
 	$(BIN)/mypy --strict
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
 
-bench: bench-packages $(VENV)/.test ## measure the API against moto, and a launch against bare QEMU
+bench: bench-packages $(VENV)/.test ## measure the API against moto, a large VPC against bare OVSDB, a launch against bare QEMU
 	$(SUDO) $(BIN)/python -m benchmarks
 
 packages: ; @$(call ensure_packages,$(HOST_PACKAGES))

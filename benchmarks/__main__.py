@@ -3,15 +3,17 @@
 import os
 import sys
 
-from benchmarks import api, boot
+from benchmarks import api, boot, networks
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or ["api", "size", "boot"]
+    wanted = sys.argv[1:] or ["api", "size", "networks", "boot"]
     if "api" in wanted:
         api.against_moto()
     if "size" in wanted:
         api.by_size()
+    if "networks" in wanted:
+        networks.beside_bare_transactions()
     if "boot" in wanted:
         if os.geteuid() != 0:
             print("\ncannot measure a boot: real guests take root; run it with sudo")

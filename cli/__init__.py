@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from cli import capabilities, doctor, down, images, reset, services, status, up, users
+from cli import capabilities, doctor, down, images, networks, reset, services, status, trace, up, users
 from cli.terminal import complain
 
 app = typer.Typer(
@@ -37,6 +37,8 @@ app.command()(doctor.doctor)
 app.add_typer(images.app, name="images")
 app.add_typer(users.app, name="users")
 app.add_typer(services.app, name="services")
+app.add_typer(networks.app, name="networks")
+app.command()(trace.trace)
 app.command()(capabilities.capabilities)
 app.command()(reset.reset)
 

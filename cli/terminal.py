@@ -49,6 +49,11 @@ def colour(text: str, style: str) -> Any:
     return Text(text, style=style)
 
 
+def colour_of(text: str, style: str) -> str:
+    """Return text for a line in a colour; what is piped elsewhere has none."""
+    return typer.style(text, fg=style)
+
+
 def complain(error: Exception) -> None:
     typer.secho(sentence(error), err=True, fg="red")
 

@@ -21,6 +21,11 @@ _NOT_FOUND = {
     "Endpoint": ("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '{}' does not exist"),
     "EgressGateway": ("InvalidGatewayID.NotFound", "The gateway ID '{}' does not exist"),
     "Image": ("InvalidAMIID.NotFound", "The image id '[{}]' does not exist"),
+    "InsightsAnalysis": (
+        "InvalidNetworkInsightsAnalysisId.NotFound",
+        "The network insights analysis ID '{}' does not exist",
+    ),
+    "InsightsPath": ("InvalidNetworkInsightsPathId.NotFound", "The network insights path ID '{}' does not exist"),
     "Instance": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
     "InterfacePermission": (
         "InvalidNetworkInterfacePermissionID.NotFound", "The network interface permission ID '{}' does not exist"

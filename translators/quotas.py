@@ -44,6 +44,11 @@ _LIMITS: dict[str, tuple[int, str, str]] = {
         "SecurityGroupsPerInterfaceLimitExceeded",
         "The maximum number of security groups per network interface has been reached.",
     ),
+    "network insights paths": (
+        1000,
+        "NetworkInsightsPath.LimitExceeded",
+        "The maximum number of network insights paths has been reached.",
+    ),
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
     "network ACLs per VPC": (200, "NetworkAclLimitExceeded", "The maximum number of network ACLs has been reached."),
     "route tables per VPC": (200, "RouteTableLimitExceeded", "The maximum number of route tables has been reached."),

@@ -156,7 +156,10 @@ def create_default_vpc(call: Call) -> Result:
         raise Ec2Error(
             "DefaultVpcAlreadyExists", f"A Default VPC already exists for this account in this region: {held}"
         )
-    vpc = make_default_vpc(call.db, call.settings, _owner(call))
+    try:
+        vpc = make_default_vpc(call.db, call.settings, _owner(call))
+    except Exhausted as error:
+        raise Ec2Error("VpcLimitExceeded", f"The maximum number of VPCs has been reached: no free {error}.") from None
     return {"Vpc": rows_of(call, VPCS, [vpc.id])[0] | {"State": "pending"}}
 
 

@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import Literal, Protocol
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
+from engine.drivers.packets import EPHEMERAL as EPHEMERAL
+from engine.drivers.packets import MOST_HOPS as MOST_HOPS
+from engine.drivers.packets import Hop as Hop
+from engine.drivers.packets import Packet as Packet
+from engine.drivers.packets import reply_to as reply_to
+
 CALL_LIMIT = 60
 
 MachineState = Literal["running", "stopped"]
@@ -382,6 +388,12 @@ class NetworkDriver(Protocol):
 
     def port_is_up(self, id: str) -> bool:
         """Say whether a machine is plugged in and packets can pass."""
+        ...
+
+    def trace(self, packet: Packet) -> tuple[Hop, ...]:
+        """Return what a packet would come by, without sending it. The last hop says what becomes of it: ``passed``
+        means that it is at a port that forwards. Raise DriverError when there is no such port.
+        """
         ...
 
 

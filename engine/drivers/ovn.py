@@ -3,13 +3,15 @@
 The rows of a call are compared and written in one transaction, so a crash leaves either all of it or nothing.
 """
 
-from engine.drivers.base import Group, Network, Port, port_uuid
+from engine.drivers.base import Group, Hop, Network, Packet, Port, port_uuid
 from engine.drivers.ovn_border import drop_unused_outlets
 from engine.drivers.ovn_database import Northbound, View
 from engine.drivers.ovn_external import External
 from engine.drivers.ovn_groups import drop_group, put_group
 from engine.drivers.ovn_networks import drop_network, put_network
+from engine.drivers.ovn_paths import trace
 from engine.drivers.ovn_ports import drop_port, put_port
+from engine.drivers.ovn_trace import Tracer
 
 __all__ = ["External", "Ovn"]
 
@@ -17,15 +19,22 @@ __all__ = ["External", "Ovn"]
 class Ovn:
     """A network driver (``drivers.base.NetworkDriver``) for any number of threads.
 
-    ``northbound`` is the database in OVSDB's notation, ``physical`` the name that the VLAN trunk has in
-    ``ovn-bridge-mappings``, ``mtu`` the bytes that guests are told by DHCP. Connects at the first call.
+    ``northbound`` and ``southbound`` are the databases in OVSDB's notation, ``physical`` the name that the VLAN trunk
+    has in ``ovn-bridge-mappings``, ``mtu`` the bytes that guests are told by DHCP. Connects at the first call.
     Every method raises DriverError while the database cannot be reached or does not accept the change.
     """
 
     def __init__(
-        self, northbound: str, external: External, physical: str = "phys", mtu: int = 1442, owner: str = ""
+        self,
+        northbound: str,
+        external: External,
+        physical: str = "phys",
+        mtu: int = 1442,
+        owner: str = "",
+        southbound: str = "unix:/var/run/ovn/ovnsb_db.sock",
     ) -> None:
         self._database = Northbound(northbound, owner=owner)
+        self._tracer = Tracer(northbound, southbound)
         self._external = external
         self._physical = physical
         self._mtu = mtu
@@ -71,6 +80,10 @@ class Ovn:
             return row is not None and row.up == [True]
 
         return self._database.read(look)
+
+    def trace(self, packet: Packet) -> tuple[Hop, ...]:
+        """Ask OVN, which knows the logical network only: it says the same whether hosts and machines run or not."""
+        return trace(self._database, self._tracer, self._external, packet)
 
     def close(self) -> None:
         """End the connection."""

@@ -7,7 +7,7 @@ alone decide what leaves, and policies are left to the subnets' filters.
 from typing import Any
 
 from engine.drivers.base import Network, Refused, Subnet, Uplink
-from engine.drivers.ovn_database import NETWORK, SUBNET, Edit, Row
+from engine.drivers.ovn_database import NETWORK, SUBNET, Edit, Row, View, rows_of
 from engine.drivers.ovn_external import External, drop_outer_port, put_outer_port
 from engine.drivers.ovn_names import (
     BORDER_INSIDE,
@@ -128,6 +128,19 @@ def _outlets(subnet: Subnet) -> list[str]:
 def _outlet_nats(edit: Edit, network_id: str) -> list[Row]:
     rows = edit.marked("NAT", "")
     return [row for row in rows if row.external_ids.get(NETWORK) == network_id and SUBNET in row.external_ids]
+
+
+def translated_by(view: View, network_id: str, source: str, destination: str) -> str:
+    """Return the public address with which a packet crosses a network's border outwards, or nothing if it has none."""
+    outlet = ""
+    for row in rows_of(view.named("Logical_Router", border(network_id)), "nat"):
+        if row.type == "dnat_and_snat" and row.logical_ip == source:
+            return str(row.external_ip)
+        if row.type == "snat" and address(source) in network(row.logical_ip):
+            ranges = [network(each) for there in row.allowed_ext_ips for each in there.addresses]
+            if any(address(destination) in each for each in ranges):
+                outlet = str(row.external_ip)
+    return outlet
 
 
 def drop_unused_outlets(edit: Edit) -> None:

@@ -68,6 +68,12 @@ class View:
         """Return the rows of a table that this product made: a scan, for what is rare."""
         return [row for row in self._tables[table].rows.values() if NETWORK in row.external_ids]
 
+    def begun(self, table: str, uuid: str, words: str) -> Row | None:
+        """Return the row whose UUID begins so, or None; of several, one whose own words are among these: a scan."""
+        found = [row for key, row in self._tables[table].rows.items() if uuid and str(key).startswith(uuid)]
+        own = [row for row in found if (getattr(row, "match", "") or getattr(row, "ip_prefix", "")) in words]
+        return next(iter([*own, *found]), None)
+
     def _indexed(self, table: str, index: str, **columns: Any) -> Iterator[Row]:
         rows = self._tables[table].rows
         sought = rows.IndexEntry(**columns)

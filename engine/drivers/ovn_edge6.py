@@ -39,9 +39,9 @@ def put_edge6(edit: Edit, router: Row, network_: Network, external: External) ->
 
 
 def _put_edge(edit: Edit, external: External, outside: Outside6) -> Row:
-    edge = edit.named("Logical_Router", _name(external))
+    edge = edit.named("Logical_Router", edge_name(external))
     if edge is None:
-        edge = edit.insert("Logical_Router", name=_name(external), external_ids=_NOBODYS)
+        edge = edit.insert("Logical_Router", name=edge_name(external), external_ids=_NOBODYS)
     ways = (
         {"ip_prefix": "::/0", "nexthop": str(outside.gateway)},
         # What nobody has been given goes nowhere, rather than back to who leads all of the pool here.
@@ -50,11 +50,11 @@ def _put_edge(edit: Edit, external: External, outside: Outside6) -> Row:
     routes = [{**way, "route_table": "", "output_port": [], "external_ids": _NOBODYS} for way in ways]
     _put_own(edit, edge, "static_routes", "Logical_Router_Static_Route", ("ip_prefix",), routes, "")
     own = f"{outside.edge}/{outside.range.prefixlen}"
-    put_outer_port(edit, edge, _name(external), own, external, _NOBODYS)
+    put_outer_port(edit, edge, edge_name(external), own, external, _NOBODYS)
     return edge
 
 
-def _name(external: External) -> str:
+def edge_name(external: External) -> str:
     return f"edge-{external.owner}-{external.bridge}"
 
 
@@ -78,7 +78,7 @@ def _own(edge: Row, column: str, id: str) -> list[Row]:
 
 
 def drop_edge6(edit: Edit, router: Row | None, network_id: str, external: External) -> None:
-    edge = edit.named("Logical_Router", _name(external))
+    edge = edit.named("Logical_Router", edge_name(external))
     if edge is not None:
         for column in ("static_routes", "policies"):
             for row in _own(edge, column, network_id):
@@ -86,7 +86,7 @@ def drop_edge6(edit: Edit, router: Row | None, network_id: str, external: Extern
         edit.drop(edge, "ports", edit.named("Logical_Router_Port", router_port(edge_end(network_id))))
         if len(rows_of(edge, "ports")) <= 1:
             # Nobody is left who goes out.
-            drop_outer_port(edit, None, _name(external), external)
+            drop_outer_port(edit, None, edge_name(external), external)
             edge.delete()
     if router is not None:
         edit.drop(router, "ports", edit.named("Logical_Router_Port", router_port(edge_link(network_id))))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.drivers.base import DriverError, NatGateway, Network, Subnet
-from engine.drivers.ovn_database import NETWORK, SUBNET, Edit, Row
+from engine.drivers.ovn_database import NETWORK, SUBNET, Edit, Row, View, rows_of
 from engine.drivers.ovn_external import External
 from engine.drivers.ovn_names import address, mac_of, network, router_port, switch_port
 from engine.drivers.ovn_nats import drop_nats, put_nats
@@ -63,3 +63,12 @@ def _sources(network_: Network, gateway: NatGateway) -> Iterator[dict[str, Any]]
     for each in gateway.draining:
         # Without a row that names it, replies to an address are not translated back. This one takes nothing new.
         yield {**columns, "logical_ip": str(address(each)), "external_ip": str(address(each))}
+
+
+def source_at(view: View, gateway_id: str, source: str) -> str:
+    """Return the address that a gateway gives to what comes from ``source``."""
+    rows = [
+        row for row in rows_of(view.named("Logical_Router", gateway_id), "nat")
+        if address(source) in network(row.logical_ip)
+    ]  # fmt: skip
+    return str(max(rows, key=lambda row: network(row.logical_ip).prefixlen).external_ip)

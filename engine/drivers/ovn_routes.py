@@ -56,12 +56,13 @@ def _of_subnet(network: Network, subnet: Subnet, external: External) -> Iterator
         destination = any_network(route.destination)
         nexthop, output = _way(network, route, destination, external)
         for part in _parts(network, destination):
-            yield _route(subnet, str(part), nexthop, output)
+            yield _route(subnet, str(part), nexthop, output) | {"external_ids": {RULE: route.destination}}
 
 
 def _route(subnet: Subnet, prefix: str, nexthop: str, output: str) -> Row:
     port = [output] if output else []
-    return {"route_table": subnet.id, "ip_prefix": prefix, "nexthop": nexthop, "output_port": port}
+    columns = {"route_table": subnet.id, "ip_prefix": prefix, "nexthop": nexthop, "output_port": port}
+    return {**columns, "external_ids": {}}
 
 
 def _parts(network: Network, destination: Range) -> Iterator[Range]:
@@ -161,9 +162,9 @@ def _arriving(network: Network) -> Iterator[Row]:
         condition = f'inport == "{inner}" && ip{version}.dst == {destination}'
         if _is_address(route.via):
             way = {"nexthops": [any_address(route.via)]}
-            yield _policy(_FIRST - 200 + destination.prefixlen, condition, "reroute") | way
+            yield _policy(_FIRST - 200 + destination.prefixlen, condition, "reroute", route.destination) | way
         else:
-            yield _policy(_FIRST - 200 + destination.prefixlen, condition, "drop")
+            yield _policy(_FIRST - 200 + destination.prefixlen, condition, "drop", route.destination)
 
 
 def _at_edge(network: Network, external: External) -> Iterator[Row]:

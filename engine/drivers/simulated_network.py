@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 
-from engine.drivers.base import DriverError, Group, Nat, Network, Port, Refused, Rule, Subnet
+from engine.drivers.base import DriverError, Group, Hop, Nat, Network, Packet, Port, Refused, Rule, Subnet
+from engine.drivers.simulated_trace import World, trace
 
 MAC = re.compile(r"[0-9a-f][02468ace](?::[0-9a-f]{2}){5}")
 PROTOCOLS = {"all", "tcp", "udp", "icmp", "icmpv6", *(str(number) for number in range(256))}
@@ -104,6 +105,11 @@ class SimulatedNetwork:
 
     def port_is_up(self, id: str) -> bool:
         return id in self._ports and self._is_plugged(id)
+
+    def trace(self, packet: Packet) -> tuple[Hop, ...]:
+        """Say what the rules mean; a packet is nowhere really sent here."""
+        with self._change("trace"):
+            return trace(World(self._networks, self._groups, self._ports), packet)
 
     def mac_of(self, port_id: str) -> str:
         """Return the MAC address that a port lets pass; raise DriverError when there is no such port."""

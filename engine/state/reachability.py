@@ -15,8 +15,18 @@ class InsightsPath(Resource, Base):
     destination_ip: Mapped[str] = mapped_column(String(45), default="")
     protocol: Mapped[str] = mapped_column(String(8))
     destination_port: Mapped[int | None]
-    filters: Mapped[str] = mapped_column(Long, default="{}")
-    """FilterAtSource and FilterAtDestination as they were given, as JSON."""
+
+    leaving_source: Mapped[str] = mapped_column(String(15), default="")
+    """FilterAtSource: the packet's addresses and ports where it sets out. Ports are ``from-to``."""
+    leaving_source_ports: Mapped[str] = mapped_column(String(11), default="")
+    leaving_destination: Mapped[str] = mapped_column(String(15), default="")
+    leaving_destination_ports: Mapped[str] = mapped_column(String(11), default="")
+
+    arriving_source: Mapped[str] = mapped_column(String(15), default="")
+    """FilterAtDestination: the same where it arrives."""
+    arriving_source_ports: Mapped[str] = mapped_column(String(11), default="")
+    arriving_destination: Mapped[str] = mapped_column(String(15), default="")
+    arriving_destination_ports: Mapped[str] = mapped_column(String(11), default="")
 
 
 class InsightsAnalysis(Resource, Base):
@@ -27,4 +37,4 @@ class InsightsAnalysis(Resource, Base):
     message: Mapped[str] = mapped_column(Name, default="")
     found: Mapped[bool | None]
     report: Mapped[str] = mapped_column(Long, default="{}")
-    """ForwardPathComponents, ReturnPathComponents and Explanations, as JSON."""
+    """FilterInArns and FilterOutArns, and what was found: path components and Explanations, as JSON."""

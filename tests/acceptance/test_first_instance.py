@@ -94,6 +94,30 @@ def test_the_console_output_shows_the_kernel_and_the_end_of_the_boot(guest: Gues
     assert "BEGIN SSH HOST KEY FINGERPRINTS" in shown
 
 
+def test_a_trace_and_an_analysis_say_by_which_rule_it_is_reached(deployment: Deployment, guest: Guest) -> None:
+    told = deployment.groundfog("trace", guest.id, ":22", "--from-outside")
+    assert "(tcp 22 from 0.0.0.0/0)" in told
+    assert told.rstrip().endswith("It arrives, and so does the answer.")
+    ec2 = deployment.ec2
+    (gateway,) = ec2.describe_internet_gateways()["InternetGateways"]
+    for port, is_found in ((22, True), (23, False)):
+        ends = {"Source": gateway["InternetGatewayId"], "Destination": guest.id}
+        made = ec2.create_network_insights_path(**ends, Protocol="tcp", DestinationPort=port)["NetworkInsightsPath"]
+        begun = ec2.start_network_insights_analysis(NetworkInsightsPathId=made["NetworkInsightsPathId"])
+        id = begun["NetworkInsightsAnalysis"]["NetworkInsightsAnalysisId"]
+
+        def done(id: str = id) -> Any:
+            (found,) = ec2.describe_network_insights_analyses(NetworkInsightsAnalysisIds=[id])[
+                "NetworkInsightsAnalyses"
+            ]
+            return found if found["Status"] != "running" else None
+
+        found = eventually(done, "end of the analysis")
+        assert (found["Status"], found["NetworkPathFound"]) == ("succeeded", is_found)
+        ec2.delete_network_insights_analysis(NetworkInsightsAnalysisId=id)
+        ec2.delete_network_insights_path(NetworkInsightsPathId=made["NetworkInsightsPathId"])
+
+
 def test_metadata_wants_a_token_and_tells_the_guest_who_it_is(guest: Guest) -> None:
     refused = "curl -s -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/meta-data/"
     assert guest.ssh(refused) == "401"

@@ -26,7 +26,7 @@ EVERYWHERE = "0.0.0.0/0"
 ANY = (EVERYWHERE,)
 RESOLVER = "10.77.0.2"
 WEB, APP, SHUT = "10.77.1.4", "10.77.2.4", "10.77.1.6"
-OUT = Rule("out", "all", ANY)
+OUT = Rule("out", "all", ANY, id="all-out")
 
 
 class TwoNetworks:
@@ -40,12 +40,17 @@ class TwoNetworks:
         self.datapath = run("ovs-vsctl", "get", "Bridge", "br-int", "datapath_type").strip('"') or "system"
         self.network = self._network("a", VLAN, UPLINK)
         self.twin_network = self._network("b", OTHER_VLAN, OTHER_UPLINK)
-        ping = Rule("in", "icmp", ANY, 8, -1)
-        self.web = Group(self.id("sg-web"), self.network.id, (Rule("in", "tcp", ANY, 80, 80), ping, OUT))
+        ping = Rule("in", "icmp", ANY, 8, -1, id="web-ping")
+        serve = Rule("in", "tcp", ANY, 80, 80, id="web-80")
+        self.web = Group(self.id("sg-web"), self.network.id, (serve, ping, OUT))
         self.app = Group(
             self.id("sg-app"),
             self.network.id,
-            (Rule("in", "tcp", self.web.id, 5432, 5433), Rule("in", "udp", self.web.id, 4000, 4000), OUT),
+            (
+                Rule("in", "tcp", self.web.id, 5432, 5433, id="app-5432"),
+                Rule("in", "udp", self.web.id, 4000, 4000, id="app-4000"),
+                OUT,
+            ),
         )
         self.shut = Group(self.id("sg-shut"), self.network.id)
         self.twin = replace(self.web, id=self.id("sg-twin"), network_id=self.twin_network.id)

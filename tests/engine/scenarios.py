@@ -9,7 +9,7 @@ from sqlalchemy import select
 from engine import desired, tasks
 from engine.drivers.base import Port
 from engine.endpoints import add_interface_service, interfaces_of
-from engine.state import Endpoint, EndpointService, Instance, NetworkInterface
+from engine.state import Endpoint, EndpointService, InsightsAnalysis, Instance, NetworkInterface
 from tests.cloud import REGION, Cloud
 from tests.engine import nat_gateways as nats
 from tests.translators.test_instances import launch, leftovers, state
@@ -246,6 +246,21 @@ def is_unplugged(cloud: Cloud, id: str) -> bool:
     return free and id not in cards(cloud) and id not in network(cloud).list_ports()
 
 
+def start_analysis(cloud: Cloud) -> str:
+    """Ask whether a new guest reaches the internet."""
+    instance = running(cloud)
+    gateway = cloud.ec2.describe_internet_gateways()["InternetGateways"][0]["InternetGatewayId"]
+    path = cloud.ec2.create_network_insights_path(Source=instance, Destination=gateway, Protocol="tcp")
+    id = path["NetworkInsightsPath"]["NetworkInsightsPathId"]
+    begun = cloud.ec2.start_network_insights_analysis(NetworkInsightsPathId=id)["NetworkInsightsAnalysis"]
+    return str(begun["NetworkInsightsAnalysisId"])
+
+
+def analysis(cloud: Cloud, id: str) -> tuple[str, bool | None]:
+    row = cloud.look(lambda db: db.get_one(InsightsAnalysis, id))
+    return row.status, row.found
+
+
 SCENARIOS = {
     "boot_instance": Scenario(lambda cloud: launch(cloud)[0], is_running),
     "start_instance": Scenario(calling("start_instances", stopped), is_running),
@@ -270,6 +285,10 @@ SCENARIOS = {
     "create_endpoint": Scenario(new_endpoint, is_available),
     "delete_endpoint": Scenario(delete_endpoint, is_deleted),
     "restore_network": Scenario(beginning("restore_network", lose_network), is_back),
+    "analyze_path": Scenario(start_analysis, lambda cloud, id: analysis(cloud, id) == ("succeeded", True)),
+    "fail_analysis": Scenario(
+        beginning("fail_analysis", start_analysis), lambda cloud, id: analysis(cloud, id) == ("failed", None)
+    ),
     "remove_network": Scenario(remove_network, lambda cloud, id: id not in network(cloud).list_networks()),
     "remove_group": Scenario(remove_group, lambda cloud, id: id not in network(cloud).list_groups()),
     "create_nat_gateway": Scenario(nats.creating, lambda cloud, id: nats.serves(cloud, id, 1)),

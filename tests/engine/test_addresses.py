@@ -106,6 +106,18 @@ def test_a_vlan_id_is_the_lowest_free_one(cloud: Cloud) -> None:
         db.flush()
         assert addresses.free_vlan(db, settings) == 101
         assert addresses.free_vlan(db, cloud.settings) is None, "a simulated network has no wire"
+        overlay = settings.model_copy(update={"vpc_network": "overlay"})
+        assert addresses.free_vlan(db, overlay) is None
+
+
+def test_a_vlan_id_that_the_operator_chose_is_never_given_away(cloud: Cloud) -> None:
+    settings = Settings(engine="kvm", data=cloud.settings.data, vlan_range=(100, 102))
+    with cloud.database.write() as db:
+        vpc = make_vpc(db, cloud.settings, OWNER, "10.0.0.0/16")
+        for mapped, free in ((100, 101), (101, 100), (4000, 100)):
+            vpc.vlan, vpc.vlan_is_mapped = mapped, True
+            db.flush()
+            assert addresses.free_vlan(db, settings) == free
 
 
 def test_a_mac_address_is_a_local_unicast_one() -> None:

@@ -2,6 +2,11 @@
 
 from typing import Any
 
+import pytest
+from sqlalchemy import select
+
+from engine.addresses import Exhausted
+from engine.state import Vpc
 from tests.cloud import Cloud
 
 
@@ -71,3 +76,29 @@ def test_a_vpc_that_was_dedicated_can_be_so_no_more(cloud: Cloud, ec2: Any, refu
         ec2.modify_vpc_tenancy(VpcId=vpc, InstanceTenancy="dedicated")
     with refused("InvalidVpcID.NotFound"):
         cloud.another_account().modify_vpc_tenancy(VpcId=vpc, InstanceTenancy="default")
+
+
+def test_vpcs_end_with_the_vlan_ids(ec2: Any, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> None:
+        raise Exhausted("VLAN ids")
+
+    monkeypatch.setattr("engine.default_vpc.free_vlan", none_left)
+    with refused("VpcLimitExceeded", "no free VLAN ids"):
+        ec2.create_vpc(CidrBlock="10.0.0.0/16")
+    (vpc,) = ec2.describe_vpcs()["Vpcs"]
+    monkeypatch.undo()
+    other = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    assert {each["VpcId"] for each in ec2.describe_vpcs()["Vpcs"]} == {vpc["VpcId"], other}
+
+
+def test_a_default_vpc_needs_a_vlan_id_as_well(cloud: Cloud, ec2: Any, refused: Any) -> None:
+    def none_left(*_: object) -> None:
+        raise Exhausted("VLAN ids")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("translators.vpcs.make_default_vpc", none_left)
+        with cloud.database.write() as db:
+            for vpc in db.scalars(select(Vpc)):
+                vpc.is_default = False
+        with refused("VpcLimitExceeded", "no free VLAN ids"):
+            ec2.create_default_vpc()
