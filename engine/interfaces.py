@@ -9,6 +9,7 @@ from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from engine.addresses import free_public, new_mac, release_private, take_private
+from engine.flow_logs.rows import forget_logs
 from engine.state import Address, InterfaceGroup, NetworkInterface, Tag, Vpc
 from engine.state.prepared import put
 from settings import Settings
@@ -107,5 +108,6 @@ def remove_interface(db: Session, interface: NetworkInterface) -> None:
         .values(association_id=None, interface_id=None, private_ip=None)
     )
     db.execute(delete(InterfaceGroup).where(InterfaceGroup.interface_id == interface.id))
+    forget_logs(db, interface.id)
     db.execute(delete(Tag).where(Tag.resource_id == interface.id))
     db.delete(interface)

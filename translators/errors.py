@@ -15,6 +15,10 @@ class Ec2Error(Exception):
 _NOT_FOUND = {
     "Address": ("InvalidAllocationID.NotFound", "The allocation ID '{}' does not exist"),
     "DhcpOptions": ("InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{}' does not exist"),
+    "FlowLog": (
+        "InvalidFlowLogId.NotFound",
+        "These flow log ids in the input list are not found: [TotalCount: {count}] {}",
+    ),
     "Image": ("InvalidAMIID.NotFound", "The image id '[{}]' does not exist"),
     "Instance": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
     "InternetGateway": ("InvalidInternetGatewayID.NotFound", "The internetGateway ID '{}' does not exist"),
@@ -43,7 +47,7 @@ def not_found(kind: type, *ids: str) -> Ec2Error:
     code, text = _NOT_FOUND[kind.__name__]
     if len(ids) > 1 and kind.__name__ == "Instance":
         return Ec2Error(code, f"The instance IDs '{', '.join(sorted(ids))}' do not exist")
-    return Ec2Error(code, text.format(", ".join(sorted(ids))))
+    return Ec2Error(code, text.format(", ".join(sorted(ids)), count=len(ids)))
 
 
 def malformed(kind: type, id: str) -> Ec2Error:

@@ -7,6 +7,11 @@ from translators.errors import Ec2Error
 from translators.registry import Call
 
 _LIMITS: dict[str, tuple[int, str, str]] = {
+    "flow logs per resource": (
+        2,
+        "FlowLogsLimitExceeded",
+        "The maximum number of flow logs for this resource has been reached.",
+    ),
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
     "subnets per VPC": (200, "SubnetLimitExceeded", "The maximum number of subnets has been reached."),
 }

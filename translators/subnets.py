@@ -8,6 +8,7 @@ from sqlalchemy import delete, exists, func, literal, select
 
 from engine import tasks
 from engine.default_vpc import make_default_subnet, make_subnet
+from engine.flow_logs.rows import forget_logs
 from engine.state import (
     NetworkAclAssociation,
     NetworkInterface,
@@ -202,6 +203,7 @@ def delete_subnet(call: Call, *, subnet_id: str) -> Result:
         refuse("DependencyViolation", f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
     for association in (NetworkAclAssociation, RouteTableAssociation):
         call.db.execute(delete(association).where(association.subnet_id == subnet_id))
+    forget_logs(call.db, subnet_id)
     tags.forget(call, subnet_id)
     call.db.delete(subnet)
     tasks.start(call.db, subnet.vpc_id, "sync_network", call.region)
