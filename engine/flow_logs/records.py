@@ -161,8 +161,8 @@ def _is_logged(flow: Flow, unlogged: frozenset[str]) -> bool:
         return False
     if flow.protocol == _UDP and flow.source_port in _DHCP and flow.destination_port in _DHCP:
         return False
-    source, destination = _address(flow.source), _address(flow.destination)
-    return not (source.is_link_local or destination.is_link_local or destination.is_multicast)
+    ends = (_address(flow.source), _address(flow.destination))
+    return not any(end.is_link_local or end.is_multicast for end in ends)
 
 
 @lru_cache(4096)

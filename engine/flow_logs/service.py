@@ -28,7 +28,7 @@ log = structlog.get_logger("groundfog.flow_logs")
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """What the database tells (see ``collector.Rows``), and is told."""
 
     database: Database
@@ -68,7 +68,7 @@ def collecting(settings: Settings, database: Database, hosts: Collection[str]) -
 
     root = settings.data / "flow-logs"
     pending = Pending(root / ".pending")
-    known = _Rows(database, settings, hosts)
+    known = Rows(database, settings, hosts)
     counters, drops = NftablesCounters(open_vault(settings.secret_key, settings.data / "secret.key").identity), AclLog()
     stop, ready = Event(), Event()
     writer = Writer(counters, drops, pending, ",".join(sorted(hosts)))
@@ -92,7 +92,7 @@ def collecting(settings: Settings, database: Database, hosts: Collection[str]) -
             thread.join(timeout=5)
 
 
-def _deliver(deliveries: Deliveries, collector: Collector, known: _Rows, ready: Event, stop: Event) -> None:
+def _deliver(deliveries: Deliveries, collector: Collector, known: Rows, ready: Event, stop: Event) -> None:
     while not stop.is_set():
         ready.wait(_AGAIN)
         ready.clear()

@@ -60,7 +60,7 @@ class S3Store:
                 s3={"addressing_style": "path"},
                 connect_timeout=5,
                 read_timeout=30,
-                retries={"max_attempts": 1},
+                retries={"total_max_attempts": 1},
                 # Not every store knows the checksums that AWS added.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",

@@ -52,12 +52,12 @@ class Writer:
         A card that is not counted, because it is on another host or is in ``failed``, may have had packets dropped
         here in the intervals that end for all.
         """
+        self._note_losses()
         last = max([each.end for each in due] + [end for _, end in others.values()])
         if (left := last + LATE - self._clock()) > 0:
             self._pause(left)
         first = min([each.period.start for each in due] + [start for start, _ in others.values()])
         told = [*self._counted(facts, due), *_uncounted(facts, due, others, failed)]
-        self._note_losses()
         drops: dict[str, list[Dropped]] = {}
         for card, drop in by_card(self._drops.between(first, last + LATE), list(facts.cards.values())):
             drops.setdefault(card, []).append(drop)

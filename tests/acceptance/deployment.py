@@ -90,6 +90,7 @@ class Deployment:
             "GROUNDFOG_VLAN_RANGE": "[2000, 2999]",
             "GROUNDFOG_EXTERNAL_POOL": f'["{POOL[0]}", "{POOL[1]}"]',
             "GROUNDFOG_INSTANCE_TYPES": str(types),
+            "GROUNDFOG_FLOW_LOG_STORE": f"file://{home}/store",
         }
 
     # -- the command line ----------------------------------------------------
@@ -189,6 +190,7 @@ class Deployment:
             prepare(settings, report=lambda _: None)
             _clear(settings, self.owner)
         shutil.rmtree(self.data, ignore_errors=True)
+        shutil.rmtree(self.home / "store", ignore_errors=True)
 
 
 def _clear(settings: Settings, owner: str) -> None:
