@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     guest_mtu: int = Field(default=1442, ge=576, le=9000)
     """The MTU that guests are given."""
 
+    flow_log_store: str = ""
+    """The S3-compatible store that flow logs may go to: its URL, or file:///DIRECTORY; empty means there is none."""
+    flow_log_store_key: str = ""
+    """The access key id for that store."""
+    flow_log_store_secret: str = ""
+    """The secret of that key."""
+
     libvirt_uri: str = "qemu:///system"
     """The local libvirt daemon."""
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
@@ -105,6 +112,8 @@ class Settings(BaseSettings):
         if self.allow_reset and self.engine != "simulated":
             raise ValueError("allow_reset needs engine = simulated")
         self._check_external()
+        if self.flow_log_store and not self.flow_log_store.startswith(("http://", "https://", "file:///")):
+            raise ValueError("flow_log_store must begin with http://, https:// or file:///")
         self.data = self.data.absolute()
         return self
 

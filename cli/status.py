@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 _GIB = 1 << 30
-_SECRET = ("secret_key", "database")
+_SECRET = ("secret_key", "database", "flow_log_store_secret")
 
 
 def status(

@@ -9,6 +9,7 @@ from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from engine.addresses import free_public, new_mac, take_private
+from engine.flow_logs.rows import forget_logs
 from engine.interface_addresses import release_addresses
 from engine.routes import sync_routes_to
 from engine.state import (
@@ -124,5 +125,6 @@ def remove_interface(db: Session, interface: NetworkInterface) -> None:
     )
     for kind in (InterfaceGroup, InterfacePermission):
         db.execute(delete(kind).where(kind.interface_id == interface.id))
+    forget_logs(db, interface.id)
     db.execute(delete(Tag).where(Tag.resource_id == interface.id))
     db.delete(interface)

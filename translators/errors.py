@@ -20,6 +20,10 @@ _NOT_FOUND = {
     "DhcpOptions": ("InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{}' does not exist"),
     "Endpoint": ("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '{}' does not exist"),
     "EgressGateway": ("InvalidGatewayID.NotFound", "The gateway ID '{}' does not exist"),
+    "FlowLog": (
+        "InvalidFlowLogId.NotFound",
+        "These flow log ids in the input list are not found: [TotalCount: {count}] {}",
+    ),
     "Image": ("InvalidAMIID.NotFound", "The image id '[{}]' does not exist"),
     "InsightsAnalysis": (
         "InvalidNetworkInsightsAnalysisId.NotFound",
@@ -61,7 +65,7 @@ def not_found(kind: type, *ids: str) -> Ec2Error:
     code, text = _NOT_FOUND[kind.__name__]
     if len(ids) > 1 and kind.__name__ == "Instance":
         return Ec2Error(code, f"The instance IDs '{', '.join(sorted(ids))}' do not exist")
-    return Ec2Error(code, text.format(", ".join(sorted(ids))))
+    return Ec2Error(code, text.format(", ".join(sorted(ids)), count=len(ids)))
 
 
 def malformed(kind: type, id: str) -> Ec2Error:

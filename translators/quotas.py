@@ -49,6 +49,11 @@ _LIMITS: dict[str, tuple[int, str, str]] = {
         "NetworkInsightsPath.LimitExceeded",
         "The maximum number of network insights paths has been reached.",
     ),
+    "flow logs per resource": (
+        2,
+        "FlowLogsLimitExceeded",
+        "The maximum number of flow logs for this resource has been reached.",
+    ),
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
     "network ACLs per VPC": (200, "NetworkAclLimitExceeded", "The maximum number of network ACLs has been reached."),
     "route tables per VPC": (200, "RouteTableLimitExceeded", "The maximum number of route tables has been reached."),

@@ -9,6 +9,7 @@ from sqlalchemy import delete, exists, func, literal, select
 
 from engine import tasks
 from engine.default_vpc import make_default_subnet, make_subnet
+from engine.flow_logs.rows import forget_logs
 from engine.ipv6_addresses import range_of
 from engine.state import (
     CidrReservation,
@@ -221,6 +222,7 @@ def delete_subnet(call: Call, *, subnet_id: str) -> Result:
         call.db.execute(delete(association).where(association.subnet_id == subnet_id))
     reservations = call.db.scalars(select(CidrReservation.id).where(CidrReservation.subnet_id == subnet_id)).all()
     tags.forget(call, subnet_id, *reservations)
+    forget_logs(call.db, subnet_id)
     for part in (CidrReservation, SubnetCidrBlock):
         call.db.execute(delete(part).where(part.subnet_id == subnet_id))
     call.db.delete(subnet)

@@ -9,6 +9,7 @@ from sqlalchemy import and_, exists, func, literal, select
 from engine import tasks
 from engine.addresses import Exhausted
 from engine.default_vpc import make_default_vpc, make_vpc
+from engine.flow_logs.rows import forget_logs
 from engine.peerings import end_all_of
 from engine.state import (
     EgressGateway,
@@ -178,6 +179,7 @@ def delete_vpc(call: Call, *, vpc_id: str) -> Result:
     acls = call.db.scalars(select(NetworkAcl).filter_by(vpc_id=vpc_id)).all()
     rules = select(SecurityGroupRule).where(SecurityGroupRule.group_id.in_([group.id for group in groups]))
     made: tuple[Any, ...] = (*groups, *tables, *acls)
+    forget_logs(call.db, vpc_id)
     tags.forget(call, vpc_id, *(row.id for row in (*made, *call.db.scalars(rules))))
     children: list[tuple[Any, Any]] = [
         (SecurityGroupRule.group_id, [g.id for g in groups]),

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from engine.drivers.base import DriverError, Group, Network, Refused, Rule
-from engine.drivers.ovn_database import ID, NETWORK, RULE, Edit, Row, holds
+from engine.drivers.ovn_database import ID, NETWORK, RULE, Edit, Row, holds, rows_of
 from engine.drivers.ovn_names import (
     METADATA_ADDRESS,
     METADATA_ADDRESS_6,
+    METER,
     RESOLVER_ADDRESS,
     RESOLVER_ADDRESS_6,
     addresses_of,
@@ -18,8 +19,6 @@ from engine.drivers.ovn_names import (
 )
 
 PEERS = "groundfog:peers"
-METER = "groundfog-drops"
-"""What bounds how many dropped packets are logged, so that a flood fills no disk."""
 
 DROP, ALLOW, ALWAYS = 1000, 1001, 1002
 """Priorities: what no group allows is dropped; what the host itself serves is reached in any case."""
@@ -81,11 +80,19 @@ def dropping(network_: Network) -> Acl:
 
 
 def put_meter(edit: Edit) -> None:
-    """Make what bounds the log so: packets a second, of all networks together."""
+    """Make what bounds the log so: packets a second, of all networks together.
+
+    Open vSwitch holds no more than 100 packets for its controller and loses others without a word, while those that a
+    meter drops are counted.
+    """
     row = edit.named("Meter", METER)
     if row is None:
-        band = edit.insert("Meter_Band", action="drop", rate=500, burst_size=1000)
-        edit.insert("Meter", name=METER, unit="pktps", bands=[band])
+        edit.insert("Meter", name=METER, unit="pktps", bands=[edit.insert("Meter_Band", **_BAND)])
+    for band in rows_of(row, "bands") if row is not None else ():
+        edit.put(band, **_BAND)
+
+
+_BAND = {"action": "drop", "rate": 500, "burst_size": 100}
 
 
 def _acl(direction: str, group: str, priority: int, condition: str, action: str, ids: dict[str, str]) -> Acl:

@@ -15,6 +15,10 @@ RESOLVER_ADDRESS = "169.254.169.253"
 METADATA_ADDRESS_6, RESOLVER_ADDRESS_6 = "fd00:ec2::254", "fd00:ec2::253"
 
 
+METER = "groundfog-drops"
+"""What bounds how many dropped packets are logged, so that a flood fills no disk."""
+
+
 def metadata_port(network_id: str) -> str:
     """Return the name of a network's port to the metadata service: the ``iface-id`` of the interface that serves it."""
     return f"metadata-{network_id}"
@@ -70,6 +74,19 @@ def border(network_id: str) -> str:
 def border_link(network_id: str) -> str:
     """Return what to name the inner router's end of its link to the border."""
     return f"out-{network_id}"
+
+
+SINK, SINK_6 = "169.254.255.250", "fd00:ec2:0:1::2"
+"""Where a logged network's router leads what must not leave a subnet; the router's end is the address before."""
+
+
+def sink(network_id: str) -> str:
+    """Return the name of the switch, and of the place on it, that the denied packets of a network end in."""
+    return f"sink-{network_id}"
+
+
+def sink_mac(network_id: str) -> str:
+    return mac_of(sink(network_id)).replace(ROUTERS, SERVICES, 1)
 
 
 def outer_link(network_id: str) -> str:

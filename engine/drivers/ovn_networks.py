@@ -28,6 +28,7 @@ from engine.drivers.ovn_names import (
 from engine.drivers.ovn_nat_gateways import put_nat_gateways
 from engine.drivers.ovn_peerings import put_peerings
 from engine.drivers.ovn_routes import policies, static_routes
+from engine.drivers.ovn_sinks import put_sink
 
 _ACL_KEY = ("direction", "priority", "match", "action")
 _ROUTER = {
@@ -57,6 +58,7 @@ def put_network(edit: Edit, network_: Network, external: External, physical: str
     put_nat_gateways(edit, switch, network_, external)
     put_edge6(edit, router, network_, external)
     put_peerings(edit, router, network_)
+    put_sink(edit, router, network_)
     key = ("route_table", "ip_prefix")
     edit.children(router, "static_routes", "Logical_Router_Static_Route", key, static_routes(network_, external))
     edit.children(router, "policies", "Logical_Router_Policy", ("priority", "match"), policies(network_, external))

@@ -16,6 +16,8 @@ from engine.drivers.ovn_names import (
     BORDER_OUTSIDE,
     METADATA_ADDRESS,
     RESOLVER_ADDRESS,
+    SINK,
+    SINK_6,
     Range,
     any_address,
     any_network,
@@ -138,7 +140,19 @@ def _leaving(network: Network, subnet: Subnet) -> Iterator[Row]:
     served = one_of([METADATA_ADDRESS, RESOLVER_ADDRESS, *filter(None, [network.resolver])])
     yield _policy(_FIRST, f"{inner} && ip4.dst == {served}", "allow")
     for priority, match, allowed, label in lines(subnet, "out"):
-        yield _policy(priority, f"{inner} && {match}", "allow" if allowed else "drop", label)
+        if allowed or not network.is_logged:
+            yield _policy(priority, f"{inner} && {match}", "allow" if allowed else "drop", label)
+        else:
+            yield from _sunk(priority, inner, match, label)
+
+
+def _sunk(priority: int, inner: str, match: str, label: str) -> Iterator[Row]:
+    """Yield what leads denied packets to where they are dropped and written down: a policy drops in silence."""
+    own = match.partition(" ")[0]
+    for version, nexthop in ((4, SINK), (6, SINK_6)):
+        if own in ("ip", f"ip{version}"):
+            condition = match.replace(own, f"ip{version}", 1)
+            yield _policy(priority, f"{inner} && {condition}", "reroute", label) | {"nexthops": [nexthop]}
 
 
 def _at_peerings(network: Network) -> Iterator[Row]:

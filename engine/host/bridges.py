@@ -77,6 +77,12 @@ def read_switch() -> Switch:
     )
 
 
+def taps() -> dict[str, str]:
+    """Return the device of each logical port that is plugged in on this host, by the port's name."""
+    rows = read_switch().interfaces.items()
+    return {row["external_ids"]["iface-id"]: name for name, row in rows if "iface-id" in (row["external_ids"] or {})}
+
+
 def _rows(line: str) -> list[dict[str, Any]]:
     """A table as ``ovs-vsctl --format=json`` prints it: RFC 7047 values under one list of headings."""
     table = json.loads(line)

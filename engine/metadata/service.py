@@ -116,6 +116,7 @@ def run(settings: Settings) -> None:
     # Imported here: who has no guests has neither namespaces nor a switch.
     from engine.drivers.netns import MetadataListeners
     from engine.fleet import local_host
+    from engine.flow_logs.service import collecting
     from engine.host.bridges import INTEGRATION, read_switch
 
     datapath = read_switch().bridges.get(INTEGRATION, {}).get("datapath_type") or "system"
@@ -127,7 +128,8 @@ def run(settings: Settings) -> None:
         with database.read() as db:
             regions = list(db.scalars(select(Region.name)))
         hosts = {local_host(region, regions) for region in regions}
-        asyncio.run(_until_signal(settings, database, MetadataListeners(INTEGRATION, datapath, owner), hosts))
+        with collecting(settings, database, hosts):
+            asyncio.run(_until_signal(settings, database, MetadataListeners(INTEGRATION, datapath, owner), hosts))
     finally:
         database.close()
 

@@ -36,8 +36,8 @@ LAST_LINE = 32767
 class Waypoint:
     """A hop, and what it is. ``id`` is the resource's, empty where there is none.
 
-    ``rule`` is the row that decided, where one did, and ``route_state`` its state if it is a route; ``groups`` are those
-    that were asked, the one that decided first.
+    ``rule`` is the row that decided, where one did, and ``route_state`` its state if it is a route. ``groups`` are
+    those that were asked, the one that decided first.
     """
 
     hop: Hop

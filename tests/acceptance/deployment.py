@@ -93,6 +93,7 @@ class Deployment:
             "GROUNDFOG_INSTANCE_TYPES": str(types),
             # Nobody is there until a test needs somebody who knows names of the outside.
             "GROUNDFOG_GUEST_DNS": f"127.0.0.1#{self.resolver_port}",
+            "GROUNDFOG_FLOW_LOG_STORE": f"file://{home}/store",
         }
 
     # -- the command line ----------------------------------------------------
@@ -199,6 +200,7 @@ class Deployment:
             prepare(settings, report=lambda _: None)
             _clear(settings, self.owner)
         shutil.rmtree(self.data, ignore_errors=True)
+        shutil.rmtree(self.home / "store", ignore_errors=True)
 
 
 def _clear(settings: Settings, owner: str) -> None:

@@ -1,11 +1,13 @@
 """Packets at the edges of subnets: stateless filters in order, and no way around them."""
 
+import time
 from dataclasses import replace
 from secrets import token_hex
 
 import pytest
 
 from engine.drivers.base import FilterRule, Rule
+from engine.drivers.ovn_log import AclLog
 from tests.acceptance.two_networks import ANY, APP, EVERYWHERE, OUT, WEB, Guests, TwoNetworks
 from tests.acceptance.wire import heard, router_mac, settle
 
@@ -97,3 +99,23 @@ def test_a_guest_that_forwards_has_its_own_card_nevertheless(cloud: TwoNetworks,
         guests.app.send_datagram(guests.web.mac, WEB, WEB, text, from_mac="06:aa:01:00:00:77")
         assert not heard(listener, text)
         settle()
+
+
+def test_a_logged_network_tells_of_what_enters_and_what_leaves_and_lets_the_same_pass(
+    cloud: TwoNetworks, guests: Guests
+) -> None:
+    """A router's policy cannot tell: what it denies goes to where it is told of, and no further."""
+    deny_out = FilterRule(90, "out", False, "6", f"{APP}/32", 5432, 5432)
+    deny_in = FilterRule(90, "in", False, "6", f"{APP}/32", 80, 80)
+    first, second = cloud.network.subnets
+    filtered = replace(first, filter=(IN, OUTWARDS, deny_out, deny_in))
+    begun = time.time()
+    with cloud.network_as(replace(cloud.network, subnets=(filtered, second), is_logged=True)):
+        assert not guests.web.ask(APP, 5432)
+        assert not guests.app.ask(WEB, 80)
+        assert not guests.web.ask(APP, 5434)
+        assert guests.web.reaches(APP, 5433) or guests.app.ping(WEB)
+    drops = [drop for drop in AclLog().between(begun, time.time()) if drop.network == cloud.network.id]
+    told = {(drop.flow.source, drop.flow.destination_port, drop.leaving, drop.kept_in) for drop in drops}
+    assert told == {(WEB, 5432, True, True), (APP, 80, True, False), (WEB, 5434, False, False)}
+    assert guests.web.reaches(APP, 5432)

@@ -242,3 +242,39 @@ class TestOvn:
             ovn.ensure_group(Group(f"sg-{number}", "vpc-1", (*rules[:-1], SSH)))
             times.append(time.monotonic() - begin)
         assert median(times) < 0.1
+
+    def test_a_logged_network_writes_down_what_its_subnets_keep_in(
+        self, made_ovn: Ovn, server: NorthboundServer
+    ) -> None:
+        before = server.dump()
+        made_ovn.ensure_network(replace(NETWORK, is_logged=True))
+        ways = {row["match"]: row for row in server.rows("Logical_Router_Policy") if "subnet-1" in row["match"]}
+        inner = 'inport == "lrp-subnet-1" &&'
+        assert [(ways[f"{inner} ip{v}"]["action"], ways[f"{inner} ip{v}"]["nexthops"]) for v in (4, 6)] == [
+            ("reroute", "169.254.255.250"), ("reroute", "fd00:ec2:0:1::2"),
+        ]  # fmt: skip
+        assert f"{inner} ip" not in ways
+        assert {row["name"] for row in server.rows("Logical_Switch")} >= {"sink-vpc-1"}
+        # Those of the external switch are no network's.
+        silent = {row["_uuid"][1] for row in server.rows("ACL") if row["action"] == "drop" and not row["log"]}
+        (outside,) = [row for row in server.rows("Logical_Switch") if row["name"].startswith("external")]
+        assert silent <= {uuid for _, uuid in outside["acls"][1]}
+        assert {row["name"] for row in server.rows("ACL") if row["log"]} == {"vpc-1"}
+        (band,) = server.rows("Meter_Band")
+        assert (band["rate"], band["burst_size"]) == (500, 100)
+        logged = server.dump()
+        made_ovn.ensure_network(replace(NETWORK, is_logged=True))
+        assert server.dump() == logged
+        made_ovn.ensure_network(NETWORK)
+        assert not [row for row in server.rows("Logical_Switch") if row["name"] == "sink-vpc-1"]
+        assert not [row for row in server.rows("ACL") if row["log"]]
+        assert {table: len(rows) for table, rows in server.dump().items() if not table.startswith("Meter")} == {
+            table: len(rows) for table, rows in before.items()
+        }
+
+    def test_a_logged_network_without_filters_needs_no_sink(self, made_ovn: Ovn, server: NorthboundServer) -> None:
+        subnets = tuple(replace(subnet, filter=None) for subnet in NETWORK.subnets)
+        made_ovn.ensure_network(replace(NETWORK, subnets=subnets, is_logged=True))
+        assert not [row for row in server.rows("Logical_Switch") if row["name"] == "sink-vpc-1"]
+        made_ovn.remove_network("vpc-1")
+        assert server.dump().keys() == {"Meter", "Meter_Band"}
