@@ -7,3 +7,18 @@ PROVIDED_DNS = "AmazonProvidedDNS"
 def domain_name(region: str) -> str:
     """Return the domain of private names, by the rule of "DHCP option sets" in the VPC documentation."""
     return "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+
+
+def private_name(address: str, region: str) -> str:
+    """Return the name of a private address: see "EC2 instance hostname types", as for the next one."""
+    return f"ip-{address.replace('.', '-')}.{domain_name(region)}"
+
+
+def resource_name(instance_id: str, region: str) -> str:
+    """Return the name of an instance by its id."""
+    return f"{instance_id}.{domain_name(region)}"
+
+
+def endpoint_domain(service_id: str, region: str) -> str:
+    """Return the domain under which the endpoints of a service have their names."""
+    return f"{service_id}.{region}.vpce.amazonaws.com"

@@ -2,7 +2,7 @@
 
 from engine.desired.groups import group
 from engine.desired.machines import cards, disks, interfaces, machine, machine_uuid, place
-from engine.desired.networks import network, resolvers
+from engine.desired.networks import network, resolver_address, resolvers
 from engine.desired.ports import PLUGGED, port
 from engine.names import domain_name
 
@@ -18,5 +18,6 @@ __all__ = [
     "network",
     "place",
     "port",
+    "resolver_address",
     "resolvers",
 ]

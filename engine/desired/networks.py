@@ -2,7 +2,6 @@
 
 import json
 import re
-from functools import cache
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -154,9 +153,8 @@ def _told(vpc: Any, settings: Settings) -> base.Told:
     )
 
 
-@cache
 def resolvers(setting: str) -> tuple[str, ...]:
-    """Return where to ask for names that are not a VPC's own: as set, or as this host does."""
+    """Return where to ask for names that are not a VPC's own: as set, or as this host does at the moment."""
     if setting:
         return tuple(part.strip() for part in setting.split(","))
     file = Path("/etc/resolv.conf")

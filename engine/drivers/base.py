@@ -176,6 +176,11 @@ class Compute(Protocol):
 
 # -- networks ----------------------------------------------------------------
 
+METADATA_ADDRESS, METADATA_ADDRESS_6 = "169.254.169.254", "fd00:ec2::254"
+"""Where a guest finds the instance metadata service (EC2 user guide, "Retrieve instance metadata")."""
+RESOLVER_ADDRESS, RESOLVER_ADDRESS_6 = "169.254.169.253", "fd00:ec2::253"
+"""Where the resolver answers besides the address in the VPC's range (VPC user guide, "Amazon DNS server")."""
+
 
 @dataclass(frozen=True)
 class Route:

@@ -1,23 +1,39 @@
-"""The metadata service's doors: for each network a namespace that sits on its metadata port, and sockets inside it.
+"""The doors of a network's own services: a namespace that sits on the network's metadata port, and sockets inside it.
 
 Networks may use the same addresses, so a guest's address says who asks only together with the socket it came in by.
 """
 
 import ctypes
+import json
 import os
 import subprocess
 import threading
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
+from socket import (
+    AF_INET,
+    AF_INET6,
+    IPPROTO_IPV6,
+    IPV6_V6ONLY,
+    SO_REUSEADDR,
+    SOCK_DGRAM,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    socket,
+)
+from typing import Literal
 
 from engine.drivers.base import DriverError
 from engine.drivers.ovn_names import METADATA_ADDRESS, metadata_mac, metadata_port
 
+Kind = Literal["stream", "datagram"]
+
 _PREFIX = "gf-"
 _NAMESPACES = Path("/run/netns")
+_IPV6 = Path("/proc/sys/net/ipv6")
 _CLONE_NEWNET = 0x40000000
 # Open vSwitch makes a device a moment after the database names it; and is given up on as soon as a task would be.
 _DEVICE_SECONDS = 10
@@ -39,10 +55,11 @@ class MetadataListeners:
         self._datapath = datapath
         self._lock = threading.Lock()
 
-    def ensure_namespace(self, network_id: str) -> str:
-        """Make a namespace that owns 169.254.169.254 in the network and reaches all of its subnets; return its name.
+    def ensure_namespace(self, network_id: str, addresses: Collection[str] = (METADATA_ADDRESS,)) -> str:
+        """Make a namespace that has these addresses in the network and reaches all of its subnets; return its name.
 
-        The network's subnets share one switch, so every guest is on link: no gateway is needed on the way back.
+        They are of those that the network's metadata port has. The network's subnets share one switch, so every guest
+        is on link: no gateway is needed on the way back.
         """
         name = self._name(network_id)
         with self._lock:
@@ -50,22 +67,27 @@ class MetadataListeners:
                 # A name without a mount is what a crash (or a reboot) leaves.
                 (_NAMESPACES / name).unlink(missing_ok=True)
                 _run("ip", "netns", "add", name)
-            self._ensure_device(network_id, name)
+            self._ensure_device(network_id, name, addresses)
         return name
 
-    def listen(self, network_id: str, port: int = 80) -> socket:
-        """Return a listening TCP socket at the metadata address of a network whose namespace was ensured.
+    def listen(self, network_id: str, address: str = METADATA_ADDRESS, port: int = 80, kind: Kind = "stream") -> socket:
+        """Return a socket of TCP (``stream``), listening, or of UDP at an address of a network's namespace.
 
         It stays in that network wherever it is used, and works until it is closed or the namespace is removed.
         """
-        listener = _socket_inside(self._name(network_id))
+        family = AF_INET6 if ":" in address else AF_INET
+        listener = _socket_inside(self._name(network_id), family, SOCK_STREAM if kind == "stream" else SOCK_DGRAM)
         try:
-            listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            listener.bind((METADATA_ADDRESS, port))
-            listener.listen(_BACKLOG)
+            if family == AF_INET6:
+                listener.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+            if kind == "stream":
+                listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            listener.bind((address, port))
+            if kind == "stream":
+                listener.listen(_BACKLOG)
         except OSError as error:
             listener.close()
-            raise DriverError(f"cannot listen in {network_id}: {error}") from error
+            raise DriverError(f"cannot listen at {address} in {network_id}: {error}") from error
         return listener
 
     def remove_namespace(self, network_id: str) -> None:
@@ -88,12 +110,13 @@ class MetadataListeners:
     def _name(self, network_id: str) -> str:
         return self._prefix + network_id
 
-    def _ensure_device(self, network_id: str, name: str) -> None:
+    def _ensure_device(self, network_id: str, name: str, addresses: Collection[str]) -> None:
         device = _device_of(network_id)
         self._add_port(network_id, device)
         if not _is_device(device, name):
             self._move_device(network_id, device, name)
-        _run("ip", "-n", name, "-batch", "-", text=_batch(device, metadata_mac(network_id)))
+        unwanted = _addresses(device, name) - set(addresses)
+        _run("ip", "-n", name, "-batch", "-", text=_batch(device, metadata_mac(network_id), addresses, unwanted))
         if self._datapath == "netdev":
             _run("ip", "netns", "exec", name, "ethtool", "-K", device, "tx", "off")
 
@@ -118,16 +141,20 @@ def _device_of(network_id: str) -> str:
     return "gfm-" + sha256(network_id.encode()).hexdigest()[:11]
 
 
-def _batch(device: str, mac: str) -> str:
-    return "\n".join(
-        [
-            "link set lo up",
-            f"link set {device} address {mac} up",
-            f"address replace {METADATA_ADDRESS}/32 dev {device}",
-            f"route replace default dev {device} scope link src {METADATA_ADDRESS}",
-            "",
-        ]
-    )
+def _batch(device: str, mac: str, addresses: Collection[str], unwanted: Collection[str]) -> str:
+    lines = ["link set lo up", f"link set {device} address {mac} up"]
+    if _IPV6.exists():
+        # It speaks by the addresses that it is given alone: one that it made up by itself nobody would know of.
+        lines.insert(0, f"link set {device} addrgenmode none")
+    lines += [f"address delete {address} dev {device}" for address in sorted(unwanted)]
+    for address in sorted(addresses):
+        if ":" in address:
+            lines.append(f"address replace {address}/128 dev {device} nodad")
+            lines.append(f"route replace ::/0 dev {device}")
+        else:
+            lines.append(f"address replace {address}/32 dev {device}")
+            lines.append(f"route replace default dev {device} scope link")
+    return "\n".join([*dict.fromkeys(lines), ""])
 
 
 def _is_namespace(name: str) -> bool:
@@ -140,6 +167,12 @@ def _is_device(device: str, name: str) -> bool:
     return subprocess.run(["ip", "-n", name, "link", "show", device], capture_output=True, check=False).returncode == 0
 
 
+def _addresses(device: str, name: str) -> set[str]:
+    """Return the addresses that a device in a namespace has."""
+    shown = json.loads(_run("ip", "-n", name, "-json", "address", "show", "dev", device))
+    return {each["local"] for link in shown for each in link.get("addr_info", ())}
+
+
 def _appears(device: str, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not Path("/sys/class/net", device).exists():
@@ -149,14 +182,14 @@ def _appears(device: str, seconds: float) -> bool:
     return True
 
 
-def _socket_inside(name: str) -> socket:
+def _socket_inside(name: str, family: int, kind: int) -> socket:
     """Make a socket from a thread that enters the namespace and ends: a socket belongs where it was made."""
     made: list[socket] = []
 
     def enter() -> None:
         with suppress(OSError), open(_NAMESPACES / name) as namespace:
             if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET) == 0:
-                made.append(socket(AF_INET, SOCK_STREAM))
+                made.append(socket(family, kind))
 
     thread = threading.Thread(target=enter)
     thread.start()
@@ -166,12 +199,13 @@ def _socket_inside(name: str) -> socket:
     return made[0]
 
 
-def _run(*command: str, text: str = "") -> None:
+def _run(*command: str, text: str = "") -> str:
     environment = {**os.environ, "LC_ALL": "C"}
     try:
-        subprocess.run(
+        done = subprocess.run(
             command, input=text, text=True, capture_output=True, check=True, timeout=_COMMAND_SECONDS, env=environment
         )
+        return done.stdout
     except subprocess.CalledProcessError as error:
         raise DriverError(f"{' '.join(command)} failed: {error.stderr.strip()}") from error
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -4,15 +4,13 @@ from collections.abc import Iterable
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 
+from engine.drivers.base import METADATA_ADDRESS as METADATA_ADDRESS
+from engine.drivers.base import METADATA_ADDRESS_6 as METADATA_ADDRESS_6
+from engine.drivers.base import RESOLVER_ADDRESS as RESOLVER_ADDRESS
+from engine.drivers.base import RESOLVER_ADDRESS_6 as RESOLVER_ADDRESS_6
 from engine.drivers.base import Refused, Subnet
 
 Range = IPv4Network | IPv6Network
-
-METADATA_ADDRESS = "169.254.169.254"
-"""Where a guest finds the instance metadata service (EC2 user guide, "Retrieve instance metadata")."""
-RESOLVER_ADDRESS = "169.254.169.253"
-"""Where the resolver answers besides the address in the VPC's range (VPC user guide, "Amazon DNS server")."""
-METADATA_ADDRESS_6, RESOLVER_ADDRESS_6 = "fd00:ec2::254", "fd00:ec2::253"
 
 
 def metadata_port(network_id: str) -> str:

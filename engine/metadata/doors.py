@@ -1,25 +1,17 @@
-"""The doors that guests knock at: a namespace with a listening socket for every VPC, opened and closed as needed."""
+"""The doors that guests knock at: a namespace with listening sockets for every VPC, opened and closed as needed."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from socket import socket
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import structlog
-from aiohttp import web
 
 Found = TypeVar("Found")
-Respond = Callable[[str, web.BaseRequest], Awaitable[web.StreamResponse]]
-"""Answers a request that came in by the door of a VPC."""
+Places = frozenset["Place"]
 
-_CONNECTIONS = 32
-"""Connections that one guest may hold: no guest can take the file descriptors that the others need."""
-_CONNECTION_SECONDS = 10.0
-"""How long a connection may last. It serves one request, which takes milliseconds."""
 _CHECK_SECONDS = 30.0
 """A restart of the switch takes devices out of namespaces without a word: how often they are made sure of."""
 _LONGEST_WAIT = 30.0
@@ -27,51 +19,32 @@ _LONGEST_WAIT = 30.0
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where guests of a VPC are listened to: by TCP (``stream``) or UDP at an address and port."""
+
+    address: str
+    port: int
+    kind: Literal["stream", "datagram"] = "stream"
+
+
 class Listeners(Protocol):
     """What this host offers (see ``drivers.netns``). Every method may block, and raise when the host refuses."""
 
-    def ensure_namespace(self, network_id: str) -> str: ...
-    def listen(self, network_id: str, port: int = 80) -> socket: ...
+    def ensure_namespace(self, network_id: str, addresses: Collection[str]) -> str: ...
+    def listen(self, network_id: str, address: str, port: int, kind: Literal["stream", "datagram"]) -> socket: ...
     def remove_namespace(self, network_id: str) -> None: ...
     def list_namespaces(self) -> set[str]: ...
 
 
-class Door(web.Server):
-    """Speaks HTTP by one listening socket. A guest that holds too many connections is hung up on."""
-
-    def __init__(self, vpc_id: str, respond: Respond) -> None:
-        super().__init__(partial(respond, vpc_id), access_log=None)
-        self.listening: asyncio.Server | None = None
-        self._held: Counter[str] = Counter()
-        self._ends: dict[web.RequestHandler, tuple[str, asyncio.TimerHandle]] = {}
+class Door(Protocol):
+    """Somebody who answers what comes in by one socket."""
 
     async def open(self, listener: socket) -> None:
-        loop = asyncio.get_running_loop()
-        self.listening = await loop.create_server(self, sock=listener, backlog=1024)
+        """Begin to answer; the socket is the door's own from now on, unless this raises."""
+        ...
 
-    async def close(self) -> None:
-        if self.listening is not None:
-            self.listening.close()
-        await self.shutdown(timeout=1.0)
-
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        guest = (transport.get_extra_info("peername") or ("",))[0]
-        loop = asyncio.get_running_loop()
-        end = loop.call_later(_CONNECTION_SECONDS, transport.abort)
-        self._ends[handler] = guest, end
-        self._held[guest] += 1
-        if self._held[guest] > _CONNECTIONS:
-            # Not at once: the handler must have begun before it can end.
-            loop.call_soon(transport.abort)
-
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        super().connection_lost(handler, exc)
-        guest, end = self._ends.pop(handler)
-        end.cancel()
-        self._held[guest] -= 1
-        if not self._held[guest]:
-            del self._held[guest]
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -88,29 +61,29 @@ class Doors:
     finds the namespaces of its predecessor, and takes over or removes them.
     """
 
-    def __init__(self, listeners: Listeners, respond: Respond) -> None:
+    def __init__(self, listeners: Listeners, make_door: Callable[[str, Place], Door]) -> None:
+        """``make_door`` makes what answers at a place of a VPC."""
         self._listeners = listeners
-        self._respond = respond
+        self._make_door = make_door
         self._host = ThreadPoolExecutor(4, "doors")
-        self._open: dict[str, Door] = {}
+        self._open: dict[str, dict[Place, Door]] = {}
+        self._served: dict[str, Places] = {}
         self._checked: dict[str, float] = {}
         self._work: dict[str, asyncio.Task[None]] = {}
         self._setbacks: dict[str, _Setback] = {}
 
-    @property
-    def opened(self) -> set[str]:
-        """The VPCs whose guests are listened to."""
-        return set(self._open)
+    async def converge(self, wanted: Mapping[str, Places]) -> None:
+        """Begin whatever must be done to listen at these places of VPCs and nowhere else.
 
-    async def converge(self, wanted: set[str]) -> None:
-        """Begin whatever must be done to listen in these VPCs and in no other. Raises what ``list_namespaces`` does."""
+        Raises what ``list_namespaces`` does.
+        """
         present = await self._on_host(self._listeners.list_namespaces)
-        for id in wanted | present | self._open.keys():
+        for id in wanted.keys() | present | self._open.keys():
             if id not in self._work and not self._must_wait(id):
                 if id not in wanted:
                     self._begin(id, self._leave(id))
-                elif id not in present or id not in self._open or self._is_unchecked(id):
-                    self._begin(id, self._serve(id, lost=id not in present))
+                elif id not in present or self._served.get(id) != wanted[id] or self._is_unchecked(id):
+                    self._begin(id, self._serve(id, wanted[id], lost=id not in present))
 
     async def close(self) -> None:
         """Stop listening. The namespaces stay: guests outlive this process, and the next one starts the quicker."""
@@ -138,39 +111,48 @@ class Doors:
             tries = self._setbacks[id].tries + 1 if id in self._setbacks else 1
             seconds = min(_LONGEST_WAIT, 0.25 * 2**tries)
             self._setbacks[id] = _Setback(tries, _now() + seconds)
-            log.warning("cannot serve metadata", vpc_id=id, error=str(error), tries=tries, again_in=seconds)
+            log.warning("cannot serve a VPC", vpc_id=id, error=str(error), tries=tries, again_in=seconds)
         finally:
             del self._work[id]
 
-    async def _serve(self, id: str, lost: bool) -> None:
+    async def _serve(self, id: str, wanted: Places, lost: bool) -> None:
         if lost:
-            # Somebody removed the namespace; the socket in it hears nothing any more.
+            # Somebody removed the namespace; the sockets in it hear nothing any more.
             await self._shut(id)
-        await self._on_host(self._listeners.ensure_namespace, id)
-        if id not in self._open:
-            listener = await self._on_host(self._listeners.listen, id)
-            door = Door(id, self._respond)
-            try:
-                await door.open(listener)
-            except BaseException:
-                listener.close()
-                raise
-            self._open[id] = door
-            log.info("serving metadata", vpc_id=id)
+        held = self._open.setdefault(id, {})
+        served = self._served.pop(id, None)
+        for place in held.keys() - wanted:
+            await held.pop(place).close()
+        await self._on_host(self._listeners.ensure_namespace, id, {place.address for place in wanted})
+        for place in sorted(wanted - held.keys()):
+            held[place] = await self._opened(id, place)
+        if wanted != served:
+            log.info("serving a VPC", vpc_id=id, addresses=sorted({place.address for place in wanted}))
+        self._served[id] = wanted
         self._checked[id] = _now()
+
+    async def _opened(self, id: str, place: Place) -> Door:
+        listener = await self._on_host(self._listeners.listen, id, place.address, place.port, place.kind)
+        door = self._make_door(id, place)
+        try:
+            await door.open(listener)
+        except BaseException:
+            listener.close()
+            raise
+        return door
 
     async def _leave(self, id: str) -> None:
         await self._shut(id)
         await self._on_host(self._listeners.remove_namespace, id)
-        log.info("no more metadata to serve", vpc_id=id)
+        log.info("nobody left to listen to", vpc_id=id)
 
     async def _shut(self, id: str) -> None:
-        door = self._open.pop(id, None)
         self._checked.pop(id, None)
-        if door is not None:
+        self._served.pop(id, None)
+        for door in self._open.pop(id, {}).values():
             await door.close()
 
-    async def _on_host(self, work: Callable[..., Found], *arguments: str) -> Found:
+    async def _on_host(self, work: Callable[..., Found], *arguments: Any) -> Found:
         return await asyncio.get_running_loop().run_in_executor(self._host, work, *arguments)
 
 

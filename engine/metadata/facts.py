@@ -1,7 +1,6 @@
 """What the database knows of the instance that asks, in one statement."""
 
 import json
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,14 +190,3 @@ def _loaded(value: Any) -> list[Any]:
     """JSON in JSON: SQLite nests it as text or as a list, by how the subquery was flattened."""
     found: list[Any] = json.loads(value) if isinstance(value, str) else value
     return found
-
-
-def networks_on(db: Session, hosts: Collection[str]) -> set[str]:
-    """Return the VPCs whose metadata must be served on these hosts: those where an instance there has an interface."""
-    rows = (
-        select(NetworkInterface.vpc_id)
-        .distinct()
-        .join(Instance, Instance.id == NetworkInterface.instance_id)
-        .where(Instance.host.in_(hosts), Instance.state.in_(PLUGGED))
-    )
-    return set(db.scalars(rows))

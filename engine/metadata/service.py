@@ -1,4 +1,4 @@
-"""The process that serves metadata on a host: one event loop over the doors of all its VPCs."""
+"""The process that serves metadata and names on a host: one event loop over the doors of all its VPCs."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,16 @@ import structlog
 from aiohttp import web
 from sqlalchemy import select
 
+from engine.desired import resolvers
 from engine.metadata.answers import Answer, Answers, Question, page
-from engine.metadata.doors import Doors, Listeners
-from engine.metadata.facts import networks_on
+from engine.metadata.doors import Door, Doors, Listeners, Place, Places
 from engine.metadata.identity import open_identity
+from engine.metadata.places import HTTP, places_on
 from engine.metadata.tokens import derive_secret
+from engine.metadata.web_door import WebDoor
+from engine.resolver.doors import DatagramDoor, StreamDoor
+from engine.resolver.resolver import Resolver
+from engine.resolver.upstream import Upstream
 from engine.secrets import open_vault
 from engine.state import Region
 from engine.state.database import Database
@@ -32,12 +37,15 @@ log = structlog.get_logger()
 class Service:
     """Answers requests on threads: neither a slow disk nor a signature keeps the loop from others."""
 
-    def __init__(self, answers: Answers, database: Database, listeners: Listeners, hosts: Collection[str]) -> None:
+    def __init__(
+        self, answers: Answers, resolver: Resolver, database: Database, listeners: Listeners, hosts: Collection[str]
+    ) -> None:
         self._answers = answers
+        self._resolver = resolver
         self._database = database
         self._hosts = sorted(hosts)
         self._threads = ThreadPoolExecutor(_THREADS, "metadata")
-        self._doors = Doors(listeners, self.respond)
+        self._doors = Doors(listeners, self._door)
         self._blind = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -50,13 +58,14 @@ class Service:
                     await asyncio.wait_for(stop.wait(), _SWEEP_SECONDS)
         finally:
             await self._doors.close()
+            self._resolver.close()
             self._threads.shutdown(wait=False, cancel_futures=True)
             log.info("metadata service stopped", hosts=self._hosts)
 
     async def _sweep(self) -> None:
         try:
             loop = asyncio.get_running_loop()
-            await self._doors.converge(await loop.run_in_executor(self._threads, self._networks))
+            await self._doors.converge(await loop.run_in_executor(self._threads, self._places))
             self._blind = False
         except Exception as error:
             # What is served goes on being served; the next sweep tries again, and there are four in a second.
@@ -64,9 +73,14 @@ class Service:
                 log.error("cannot tell which VPCs to serve", error=str(error))
             self._blind = True
 
-    def _networks(self) -> set[str]:
+    def _places(self) -> dict[str, Places]:
         with self._database.read() as db:
-            return networks_on(db, self._hosts)
+            return places_on(db, self._hosts)
+
+    def _door(self, vpc_id: str, place: Place) -> Door:
+        if place.port == HTTP:
+            return WebDoor(vpc_id, self.respond)
+        return (StreamDoor if place.kind == "stream" else DatagramDoor)(vpc_id, self._resolver)
 
     async def respond(self, vpc_id: str, request: web.BaseRequest) -> web.Response:
         """Answer a guest: the VPC whose door it came in by, and its address there, name the instance."""
@@ -94,7 +108,7 @@ def _response(request: web.BaseRequest, answer: Answer) -> web.Response:
 async def serve(
     settings: Settings, database: Database, listeners: Listeners, stop: asyncio.Event, hosts: Collection[str]
 ) -> None:
-    """Serve the metadata of the instances on ``hosts``, which are the names that this machine has, until ``stop``.
+    """Serve the instances on ``hosts``, which are the names that this machine has, until ``stop``.
 
     Tokens are signed under the deployment's secret key; identity documents with the key in DATA/identity.
     """
@@ -102,7 +116,8 @@ async def serve(
     open_vault(settings.secret_key, key_file)
     secret = derive_secret(settings.secret_key or key_file.read_text().strip())
     answers = Answers(database, secret, open_identity(settings.data / "identity"))
-    await Service(answers, database, listeners, hosts).run(stop)
+    resolver = Resolver(database, Upstream(lambda: resolvers(settings.guest_dns)))
+    await Service(answers, resolver, database, listeners, hosts).run(stop)
 
 
 def run(settings: Settings) -> None:

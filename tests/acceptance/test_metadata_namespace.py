@@ -26,16 +26,6 @@ HERE = "a-host"
 
 
 @pytest.fixture(scope="module")
-def cloud(prepared_host: None) -> Iterator[TwoNetworks]:
-    cloud = TwoNetworks()
-    try:
-        cloud.make()
-        yield cloud
-    finally:
-        cloud.remove()
-
-
-@pytest.fixture(scope="module")
 def guests(cloud: TwoNetworks) -> Iterator[dict[str, Host]]:
     """Guests with the route to the metadata service that DHCP gives them."""
     guests = {}

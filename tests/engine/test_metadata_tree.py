@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.metadata.facts import Facts, find_facts, networks_on
+from engine.metadata.facts import Facts, find_facts
+from engine.metadata.places import places_on
 from engine.metadata.tree import VERSIONS, read, tree
 from engine.state import PrivateAddress
 from tests.cloud import Cloud
@@ -282,11 +283,11 @@ def test_an_address_means_nothing_in_another_vpc(cloud: Cloud, instance: dict[st
 def test_whoever_is_off_is_told_nothing(cloud: Cloud, instance: dict[str, Any]) -> None:
     def served() -> set[str]:
         with cloud.database.read() as db:
-            return networks_on(db, {"simulated-us-east-1"})
+            return set(places_on(db, {"simulated-us-east-1"}))
 
     assert served() == {instance["VpcId"]}
     with cloud.database.read() as db:
-        assert networks_on(db, {"another host"}) == set()
+        assert places_on(db, {"another host"}) == {}
     cloud.ec2.stop_instances(InstanceIds=[instance["InstanceId"]])
     assert facts_of(cloud, instance) is not None
     cloud.settle()
