@@ -9,14 +9,9 @@ def domain_name(region: str) -> str:
     return "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
 
 
-def private_name(address: str, region: str) -> str:
-    """Return the name of a private address: see "EC2 instance hostname types", as for the next one."""
-    return f"ip-{address.replace('.', '-')}.{domain_name(region)}"
-
-
-def resource_name(instance_id: str, region: str) -> str:
-    """Return the name of an instance by its id."""
-    return f"{instance_id}.{domain_name(region)}"
+def private_name(address: str, domain: str) -> str:
+    """Return the name of a private address in a domain: see "EC2 instance hostname types"."""
+    return f"ip-{address.replace('.', '-')}.{domain}"
 
 
 def endpoint_domain(service_id: str, region: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
+from engine.host_names import host_name, other_domain
 from engine.state import (
     Address,
     Instance,
@@ -90,7 +91,9 @@ def _shape(row: Any) -> dict[str, Any]:
         "Placement": {
             "AvailabilityZone": row.zone, "AvailabilityZoneId": row.zone_id, "GroupName": "", "Tenancy": row.tenancy
         },
-        "PrivateDnsName": private_dns_name(row.private_ip, row.region) if row.private_ip else "",
+        "PrivateDnsName": host_name(row.id, row.private_ip, row.hostname_type, row.region, row.domain or "")
+        if here
+        else "",
         "PrivateIpAddress": row.private_ip or None,
         "PublicDnsName": (public if row.dns_hostnames else None) or "",
         "PublicIpAddress": public,
@@ -244,6 +247,7 @@ INSTANCES = Listing(
         func.coalesce(select(Vpc.dns_hostnames).where(Vpc.id == Instance.vpc_id).scalar_subquery(), False).label(
             "dns_hostnames"
         ),
+        other_domain().scalar_subquery().label("domain"),
     ),
     shape=_shape,
     filters=FILTERS,

@@ -8,6 +8,7 @@ from sqlalchemy import Row, and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from engine.desired import PLUGGED
+from engine.host_names import other_domain
 from engine.state import (
     Address,
     Instance,
@@ -69,6 +70,8 @@ class Facts:
     metadata_tags: str
     zone_id: str
     dns_hostnames: bool
+    domain: str
+    """The domain of the instance's name where that is not EC2's, or empty."""
     cards: tuple[Card, ...]
     """In the order of their device indexes."""
     devices: tuple[str, ...]
@@ -146,6 +149,7 @@ _STATEMENT = select(
     *(getattr(Instance, name) for name in _COLUMNS),
     _only(Zone.zone_id, Zone.name == Instance.zone).label("zone_id"),
     _only(Vpc.dns_hostnames, Vpc.id == Instance.vpc_id).label("dns_hostnames"),
+    other_domain().scalar_subquery().label("domain"),
     _cards.label("cards"),
     _devices.label("devices"),
     _tags.label("tags"),
@@ -163,6 +167,7 @@ def _facts(row: Row[Any]) -> Facts:
         **{name: getattr(row, name) for name in _COLUMNS},
         zone_id=row.zone_id or "",
         dns_hostnames=bool(row.dns_hostnames),
+        domain=row.domain or "",
         cards=tuple(_card(values) for values in _loaded(row.cards)),
         devices=tuple(device for (device,) in _loaded(row.devices)),
         tags=tuple((key, value) for key, value in _loaded(row.tags)),

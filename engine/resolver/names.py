@@ -15,7 +15,7 @@ from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from engine.drivers.base import METADATA_ADDRESS
-from engine.names import endpoint_domain, private_name, resource_name
+from engine.names import endpoint_domain, private_name
 from engine.resolver.realms import Address, Realm
 from engine.state import Endpoint, Instance, Ipv6Address, NetworkInterface, PrivateAddress, Subnet
 from engine.state.prepared import Prepared
@@ -176,14 +176,14 @@ def _name_of(db: Session, realm: Realm, address: Address) -> str:
     """Return the name that leads back to an address: the instance's where that goes by it, or else the address's."""
     if address.version == 6:
         holder = _holder(db, realm, address, _HOLDER6)
-        return resource_name(holder.id, realm.region) if holder is not None and holder.dns_aaaa_record else ""
+        return f"{holder.id}.{realm.domain}" if holder is not None and holder.dns_aaaa_record else ""
     holder = _holder(db, realm, address, _HOLDER)
     if holder is None:
         return ""
     is_first = holder.is_primary and holder.device_index == 0
     if is_first and holder.dns_a_record and holder.hostname_type == "resource-name":
-        return resource_name(holder.id, realm.region)
-    return private_name(str(address), realm.region)
+        return f"{holder.id}.{realm.domain}"
+    return private_name(str(address), realm.domain)
 
 
 # -- endpoints -----------------------------------------------------------------
