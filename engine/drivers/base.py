@@ -238,6 +238,14 @@ class Subnet:
 
 
 @dataclass(frozen=True)
+class Router:
+    """What the router of a subnet goes by on the link: its MAC address and its link-local one of IPv6."""
+
+    mac: str
+    address: str
+
+
+@dataclass(frozen=True)
 class Uplink:
     """A network's way to the external network: the router's own address there.
 

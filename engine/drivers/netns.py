@@ -6,6 +6,7 @@ Networks may use the same addresses, so a guest's address says who asks only tog
 import ctypes
 import json
 import os
+import struct
 import subprocess
 import threading
 import time
@@ -16,24 +17,28 @@ from pathlib import Path
 from socket import (
     AF_INET,
     AF_INET6,
+    AF_PACKET,
     IPPROTO_IPV6,
     IPV6_V6ONLY,
     SO_REUSEADDR,
     SOCK_DGRAM,
+    SOCK_RAW,
     SOCK_STREAM,
     SOL_SOCKET,
     socket,
 )
 from typing import Literal
 
-from engine.drivers.base import DriverError
-from engine.drivers.ovn_names import METADATA_ADDRESS, metadata_mac, metadata_port
+from engine.drivers.base import DriverError, Router, Subnet
+from engine.drivers.ovn_names import METADATA_ADDRESS, metadata_mac, metadata_port, router_of
 
-Kind = Literal["stream", "datagram"]
+Kind = Literal["stream", "datagram", "frames"]
 
 _PREFIX = "gf-"
 _NAMESPACES = Path("/run/netns")
 _IPV6 = Path("/proc/sys/net/ipv6")
+_TYPES = {"stream": SOCK_STREAM, "datagram": SOCK_DGRAM, "frames": SOCK_RAW}
+_SO_ATTACH_FILTER, _ETH_P_IPV6 = 26, 0x86DD
 _CLONE_NEWNET = 0x40000000
 # Open vSwitch makes a device a moment after the database names it; and is given up on as soon as a task would be.
 _DEVICE_SECONDS = 10
@@ -73,22 +78,25 @@ class MetadataListeners:
     def listen(self, network_id: str, address: str = METADATA_ADDRESS, port: int = 80, kind: Kind = "stream") -> socket:
         """Return a socket of TCP (``stream``), listening, or of UDP at an address of a network's namespace.
 
-        It stays in that network wherever it is used, and works until it is closed or the namespace is removed.
+        One of ``frames`` hears every ICMPv6 message of the type ``port`` on the network's wire, to whatever address,
+        and sends frames as they are. Sockets stay in that network wherever they are used, and work until they are
+        closed or the namespace is removed.
         """
-        family = AF_INET6 if ":" in address else AF_INET
-        listener = _socket_inside(self._name(network_id), family, SOCK_STREAM if kind == "stream" else SOCK_DGRAM)
+        family = AF_PACKET if kind == "frames" else AF_INET6 if ":" in address else AF_INET
+        listener = _socket_inside(self._name(network_id), family, _TYPES[kind])
         try:
-            if family == AF_INET6:
-                listener.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
-            if kind == "stream":
-                listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            listener.bind((address, port))
-            if kind == "stream":
-                listener.listen(_BACKLOG)
+            if kind == "frames":
+                _hear(listener, _device_of(network_id), port)
+            else:
+                _bind(listener, address, port)
         except OSError as error:
             listener.close()
             raise DriverError(f"cannot listen at {address} in {network_id}: {error}") from error
         return listener
+
+    def router(self, subnet: Subnet) -> Router:
+        """Return what a subnet's router goes by on the wire of its network."""
+        return router_of(subnet)
 
     def remove_namespace(self, network_id: str) -> None:
         """Take the namespace and its port away. Sockets made in it hear nothing any more."""
@@ -171,6 +179,27 @@ def _addresses(device: str, name: str) -> set[str]:
     """Return the addresses that a device in a namespace has."""
     shown = json.loads(_run("ip", "-n", name, "-json", "address", "show", "dev", device))
     return {each["local"] for link in shown for each in link.get("addr_info", ())}
+
+
+def _bind(listener: socket, address: str, port: int) -> None:
+    if listener.family == AF_INET6:
+        listener.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+    if listener.type == SOCK_STREAM:
+        listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    if listener.type == SOCK_STREAM:
+        listener.listen(_BACKLOG)
+
+
+def _hear(listener: socket, device: str, message: int) -> None:
+    """Have a packet socket hear a device's ICMPv6 messages of one type: the kernel lets nothing else through (BPF)."""
+    load, equal, answer = 0x30, 0x15, 0x06
+    next_header, type_ = 20, 54
+    steps = ((load, 0, 0, next_header), (equal, 0, 3, 58), (load, 0, 0, type_), (equal, 0, 1, message),
+             (answer, 0, 0, 0xFFFF), (answer, 0, 0, 0))  # fmt: skip
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    listener.setsockopt(SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(steps), ctypes.addressof(program)))
+    listener.bind((device, _ETH_P_IPV6))
 
 
 def _appears(device: str, seconds: float) -> bool:

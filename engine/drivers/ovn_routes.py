@@ -15,7 +15,9 @@ from engine.drivers.ovn_external import External
 from engine.drivers.ovn_names import (
     BORDER_OUTSIDE,
     METADATA_ADDRESS,
+    METADATA_ADDRESS_6,
     RESOLVER_ADDRESS,
+    RESOLVER_ADDRESS_6,
     Range,
     any_address,
     any_network,
@@ -52,6 +54,9 @@ def _of_subnet(network: Network, subnet: Subnet, external: External) -> Iterator
         # Who asks the router for what is served on the link finds it there all the same.
         for served in (METADATA_ADDRESS, RESOLVER_ADDRESS, *filter(None, [network.resolver])):
             yield _route(subnet, f"{served}/32", served, router_port(subnet.id))
+    if subnet.cidr6:
+        for served in (METADATA_ADDRESS_6, RESOLVER_ADDRESS_6):
+            yield _route(subnet, f"{served}/128", served, router_port(subnet.id))
     for route in subnet.routes:
         destination = any_network(route.destination)
         nexthop, output = _way(network, route, destination, external)
@@ -136,6 +141,8 @@ def _leaving(network: Network, subnet: Subnet) -> Iterator[Row]:
     inner = f'inport == "{router_port(subnet.id)}"'
     served = one_of([METADATA_ADDRESS, RESOLVER_ADDRESS, *filter(None, [network.resolver])])
     yield _policy(_FIRST, f"{inner} && ip4.dst == {served}", "allow")
+    served = one_of([METADATA_ADDRESS_6, RESOLVER_ADDRESS_6])
+    yield _policy(_FIRST, f"{inner} && ip6.dst == {served}", "allow")
     for priority, match, allowed, label in lines(subnet, "out"):
         yield _policy(priority, f"{inner} && {match}", "allow" if allowed else "drop", label)
 

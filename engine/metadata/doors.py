@@ -9,8 +9,11 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import structlog
 
+from engine.drivers.base import Router, Subnet
+
 Found = TypeVar("Found")
 Places = frozenset["Place"]
+Kind = Literal["stream", "datagram", "frames"]
 
 _CHECK_SECONDS = 30.0
 """A restart of the switch takes devices out of namespaces without a word: how often they are made sure of."""
@@ -21,20 +24,24 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where guests of a VPC are listened to: by TCP (``stream``) or UDP at an address and port."""
+    """Where guests of a VPC are listened to: by TCP (``stream``) or UDP at an address and port.
+
+    ``frames`` are ICMPv6 messages to an address of many, of the type ``port``.
+    """
 
     address: str
     port: int
-    kind: Literal["stream", "datagram"] = "stream"
+    kind: Kind = "stream"
 
 
 class Listeners(Protocol):
     """What this host offers (see ``drivers.netns``). Every method may block, and raise when the host refuses."""
 
     def ensure_namespace(self, network_id: str, addresses: Collection[str]) -> str: ...
-    def listen(self, network_id: str, address: str, port: int, kind: Literal["stream", "datagram"]) -> socket: ...
+    def listen(self, network_id: str, address: str, port: int, kind: Kind) -> socket: ...
     def remove_namespace(self, network_id: str) -> None: ...
     def list_namespaces(self) -> set[str]: ...
+    def router(self, subnet: Subnet) -> Router: ...
 
 
 class Door(Protocol):
@@ -123,11 +130,12 @@ class Doors:
         served = self._served.pop(id, None)
         for place in held.keys() - wanted:
             await held.pop(place).close()
-        await self._on_host(self._listeners.ensure_namespace, id, {place.address for place in wanted})
+        addresses = {place.address for place in wanted if place.kind != "frames"}
+        await self._on_host(self._listeners.ensure_namespace, id, addresses)
         for place in sorted(wanted - held.keys()):
             held[place] = await self._opened(id, place)
         if wanted != served:
-            log.info("serving a VPC", vpc_id=id, addresses=sorted({place.address for place in wanted}))
+            log.info("serving a VPC", vpc_id=id, addresses=sorted(addresses))
         self._served[id] = wanted
         self._checked[id] = _now()
 

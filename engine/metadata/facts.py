@@ -13,6 +13,7 @@ from engine.state import (
     Address,
     Instance,
     InterfaceGroup,
+    Ipv6Address,
     NetworkInterface,
     PrivateAddress,
     SecurityGroup,
@@ -67,6 +68,7 @@ class Facts:
     http_tokens: str
     http_endpoint: str
     http_hop_limit: int
+    http_ipv6: str
     metadata_tags: str
     zone_id: str
     dns_hostnames: bool
@@ -82,7 +84,7 @@ class Facts:
 _COLUMNS = (
     "id", "account", "region", "reservation_id", "launch_index", "image_id", "instance_type", "architecture",
     "root_device_name", "launch_time", "zone", "private_ip", "hostname_type", "key_name", "public_key", "user_data",
-    "http_tokens", "http_endpoint", "http_hop_limit", "metadata_tags",
+    "http_tokens", "http_endpoint", "http_hop_limit", "http_ipv6", "metadata_tags",
 )  # fmt: skip
 
 
@@ -145,6 +147,14 @@ _asker = (
     .correlate(None)
     .scalar_subquery()
 )
+_asker6 = (
+    select(NetworkInterface.instance_id)
+    .join(Ipv6Address, Ipv6Address.interface_id == NetworkInterface.id)
+    .join(Subnet, Subnet.id == Ipv6Address.subnet_id)
+    .where(Ipv6Address.address == bindparam("address"), Subnet.vpc_id == bindparam("vpc_id"))
+    .correlate(None)
+    .scalar_subquery()
+)
 _STATEMENT = select(
     *(getattr(Instance, name) for name in _COLUMNS),
     _only(Zone.zone_id, Zone.name == Instance.zone).label("zone_id"),
@@ -153,12 +163,13 @@ _STATEMENT = select(
     _cards.label("cards"),
     _devices.label("devices"),
     _tags.label("tags"),
-).where(Instance.id == _asker, Instance.state.in_(PLUGGED))
+).where(Instance.state.in_(PLUGGED))
 
 
 def find_facts(db: Session, vpc_id: str, address: str) -> Facts | None:
-    """Return what is known of the instance that has a private address in a VPC; None where none is powered on there."""
-    row = db.execute(_STATEMENT, {"vpc_id": vpc_id, "address": address}).one_or_none()
+    """Return what is known of the instance that has an address in a VPC; None where none is powered on there."""
+    statement = _STATEMENT.where(Instance.id == (_asker6 if ":" in address else _asker))
+    row = db.execute(statement, {"vpc_id": vpc_id, "address": address}).one_or_none()
     return None if row is None else _facts(row)
 
 

@@ -1,4 +1,4 @@
-"""Where the guests of each VPC find what their network itself serves: metadata and names."""
+"""Where the guests of each VPC find what their network itself serves: metadata, names, and their routers."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -13,6 +13,9 @@ from engine.metadata.doors import Place, Places
 from engine.state import Instance, NetworkInterface, Subnet, SubnetCidrBlock, Vpc
 
 HTTP, DNS = 80, 53
+ROUTER_SOLICITATION = 133
+"""What a guest asks all routers of its link for their advertisements with (RFC 4861)."""
+_ALL_ROUTERS = "ff02::2"
 _HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 
 
@@ -41,6 +44,7 @@ def _places(vpc: Any) -> Iterator[Place]:
     yield Place(METADATA_ADDRESS, HTTP)
     if dual:
         yield Place(METADATA_ADDRESS_6, HTTP)
+        yield Place(_ALL_ROUTERS, ROUTER_SOLICITATION, "frames")
     if vpc.dns_support:
         for address in (RESOLVER_ADDRESS, resolver_address(vpc.cidr), *([RESOLVER_ADDRESS_6] if dual else [])):
             yield Place(address, DNS, "datagram")

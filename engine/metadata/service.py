@@ -1,4 +1,4 @@
-"""The process that serves metadata and names on a host: one event loop over the doors of all its VPCs."""
+"""The process that serves metadata, names and routers' words on a host: one event loop over the doors of all VPCs."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 from sqlalchemy import select
 
+from engine.advertisements.advertiser import Advertiser, FrameDoor
 from engine.desired import resolvers
 from engine.metadata.answers import Answer, Answers, Question, page
 from engine.metadata.doors import Door, Doors, Listeners, Place, Places
@@ -38,10 +39,17 @@ class Service:
     """Answers requests on threads: neither a slow disk nor a signature keeps the loop from others."""
 
     def __init__(
-        self, answers: Answers, resolver: Resolver, database: Database, listeners: Listeners, hosts: Collection[str]
+        self,
+        answers: Answers,
+        resolver: Resolver,
+        advertiser: Advertiser,
+        database: Database,
+        listeners: Listeners,
+        hosts: Collection[str],
     ) -> None:
         self._answers = answers
         self._resolver = resolver
+        self._advertiser = advertiser
         self._database = database
         self._hosts = sorted(hosts)
         self._threads = ThreadPoolExecutor(_THREADS, "metadata")
@@ -51,12 +59,14 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set."""
         log.info("metadata service started", hosts=self._hosts)
+        advertising = asyncio.create_task(self._advertiser.run())
         try:
             while not stop.is_set():
                 await self._sweep()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), _SWEEP_SECONDS)
         finally:
+            advertising.cancel()
             await self._doors.close()
             self._resolver.close()
             self._threads.shutdown(wait=False, cancel_futures=True)
@@ -80,11 +90,14 @@ class Service:
     def _door(self, vpc_id: str, place: Place) -> Door:
         if place.port == HTTP:
             return WebDoor(vpc_id, self.respond)
+        if place.kind == "frames":
+            return FrameDoor(vpc_id, self._advertiser)
         return (StreamDoor if place.kind == "stream" else DatagramDoor)(vpc_id, self._resolver)
 
     async def respond(self, vpc_id: str, request: web.BaseRequest) -> web.Response:
         """Answer a guest: the VPC whose door it came in by, and its address there, name the instance."""
-        question = Question(vpc_id, request.remote or "", request.method, request.path, request.headers)
+        address = (request.remote or "").partition("%")[0]
+        question = Question(vpc_id, address, request.method, request.path, request.headers)
         try:
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._threads, self._answers.answer, question)
@@ -101,7 +114,11 @@ def _response(request: web.BaseRequest, answer: Answer) -> web.Response:
     response.force_close()
     peer = request.transport.get_extra_info("socket") if request.transport else None
     if peer is not None and answer.hops is not None:
-        peer.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, answer.hops)
+        version6 = peer.family == socket.AF_INET6
+        level, option = (
+            (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if version6 else (socket.IPPROTO_IP, socket.IP_TTL)
+        )
+        peer.setsockopt(level, option, answer.hops)
     return response
 
 
@@ -117,7 +134,8 @@ async def serve(
     secret = derive_secret(settings.secret_key or key_file.read_text().strip())
     answers = Answers(database, secret, open_identity(settings.data / "identity"))
     resolver = Resolver(database, Upstream(lambda: resolvers(settings.guest_dns)))
-    await Service(answers, resolver, database, listeners, hosts).run(stop)
+    advertiser = Advertiser(database, hosts, listeners.router, settings.guest_mtu)
+    await Service(answers, resolver, advertiser, database, listeners, hosts).run(stop)
 
 
 def run(settings: Settings) -> None:

@@ -84,6 +84,13 @@ def knows(query: Message, *addresses: str, code: dns.rcode.Rcode = dns.rcode.NOE
     return reply
 
 
+def truncated(query: Message) -> Message:
+    """Return an answer that says that there is more than fits."""
+    reply = dns.message.make_response(query)
+    reply.flags |= dns.flags.TC
+    return reply
+
+
 def let_loopback_ask(database: Database, vpc_id: str) -> None:
     """Have guests at 127.0.0.0/8 count as the VPC's own."""
     with database.write() as db:

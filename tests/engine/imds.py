@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import update
 
+from engine.drivers.base import Router, Subnet
 from engine.metadata.service import serve
 from engine.state import Instance, NetworkInterface, PrivateAddress
 from engine.state.database import Database
@@ -59,6 +60,7 @@ class Loopback:
         self.places: dict[tuple[str, str, int, str], socket.socket] = {}
         self.addresses: dict[str, set[str]] = {}
         self.ensured: list[str] = []
+        self.wires: dict[str, socket.socket] = {}
 
     def ensure_namespace(self, network_id: str, addresses: Collection[str]) -> str:
         self.ensured.append(network_id)
@@ -69,6 +71,12 @@ class Loopback:
         return network_id
 
     def listen(self, network_id: str, address: str, port: int, kind: str) -> socket.socket:
+        listener: socket.socket
+        if kind == "frames":
+            # Its other end is the wire: what is sent by it is heard there, and the other way round.
+            listener, self.wires[network_id] = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self.places[network_id, address, port, kind] = listener
+            return listener
         assert address in self.addresses[network_id]
         listener = Accepting() if kind == "stream" else socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         listener.bind((HERE, 0))
@@ -85,6 +93,9 @@ class Loopback:
 
     def list_namespaces(self) -> set[str]:
         return set(self.namespaces)
+
+    def router(self, subnet: Subnet) -> Router:
+        return Router("f2:00:01:00:00:01", "fe80::f000:1ff:fe00:1")
 
     def port(self, vpc_id: str) -> int:
         assert eventually(lambda: vpc_id in self.sockets), f"{vpc_id} is not listened to"
