@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func
 
 from engine.desired import domain_name
-from engine.host_names import other_domain
+from engine.instance_names import other_domain
 from engine.names import private_name
 from engine.state import Instance
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
-from engine.host_names import host_name, other_domain
+from engine.instance_names import host_name, other_domain
 from engine.state import (
     Address,
     Instance,

@@ -8,7 +8,7 @@ from sqlalchemy import Row, and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from engine.desired import PLUGGED
-from engine.host_names import other_domain
+from engine.instance_names import other_domain
 from engine.state import (
     Address,
     Instance,

@@ -8,7 +8,7 @@ import base64
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
-from engine.host_names import host_name
+from engine.instance_names import host_name
 from engine.metadata.facts import Card, Facts
 from engine.names import domain_name, private_name
 

@@ -1,4 +1,4 @@
-"""The two networks of the packet tests as a deployment's database has them: a VPC each, and an instance for each guest."""
+"""The two networks of the packet tests as a database has them: a VPC each, and an instance for each guest."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -43,7 +43,7 @@ def populated(
                 db.add(row)
                 db.flush()
         for name, port in ports(cloud).items():
-            for row in _instance(name, port, (six or {}).get(name, "")):
+            for row in _instance(name, port, six.get(name, "")):
                 db.add(row)
                 db.flush()
     yield database
@@ -69,8 +69,8 @@ def _instance(name: str, port: Port, six: str) -> Iterator[Base]:
     here = {"vpc_id": port.network_id, "subnet_id": port.subnet_id}
     yield Instance(
         id=f"i-{name}", **OWNER, **here, reservation_id="r-1", image_id="ami-1", instance_type="t3.micro",
-        root_device_name="/dev/xvda", state="running", launch_time=now(), usage_time=now(), zone="us-east-1a", host=HERE,
-        vcpus=1, memory_mib=1, private_ip=address,
+        root_device_name="/dev/xvda", state="running", launch_time=now(), usage_time=now(), zone="us-east-1a",
+        host=HERE, vcpus=1, memory_mib=1, private_ip=address,
     )  # fmt: skip
     # Guests of two networks may have the same MAC address here, and none in a database.
     mac = port.mac if name != "twin" else "06:00:00:00:00:00"
