@@ -156,7 +156,7 @@ def _told(vpc: Any, settings: Settings) -> base.Told:
 def resolvers(setting: str) -> tuple[str, ...]:
     """Return where to ask for names that are not a VPC's own: as set, or as this host does at the moment."""
     if setting:
-        return tuple(part.strip() for part in setting.split(","))
+        return tuple(filter(None, (part.strip() for part in setting.split(","))))
     file = Path("/etc/resolv.conf")
     found = re.findall(r"(?m)^nameserver\s+(\S+)", file.read_text()) if file.exists() else []
     return tuple(found) or ("1.1.1.1",)
