@@ -1,8 +1,9 @@
 """Settings: ``GROUNDFOG_*`` in the environment over one TOML file over these defaults, validated at start."""
 
 import os
+import re
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -69,8 +70,8 @@ class Settings(BaseSettings):
     physical_interface: str = ""
     """A network card (a VLAN trunk) to put into the physical bridge br-phys; empty means none."""
     guest_dns: str = ""
-    """Comma-separated resolvers for names that are not a VPC's own (``ADDRESS`` or ``ADDRESS#PORT``); empty means those
-    of this host, or 1.1.1.1 if it has none."""
+    """Comma-separated resolvers for names that are not a VPC's own, each an address or ``address:port``; empty means
+    those of this host, or 1.1.1.1 if it has none. Guests ask their VPC's resolver, and that asks these."""
     guest_mtu: int = Field(default=1442, ge=576, le=9000)
     """The MTU that guests are given."""
 
@@ -114,6 +115,9 @@ class Settings(BaseSettings):
         self._check_external()
         if self.flow_log_store and not self.flow_log_store.startswith(("http://", "https://", "file:///")):
             raise ValueError("flow_log_store must begin with http://, https:// or file:///")
+        for resolver in filter(None, (part.strip() for part in self.guest_dns.split(","))):
+            if not _is_server(resolver):
+                raise ValueError(f"guest_dns: {resolver} is neither an address nor address:port")
         self.data = self.data.absolute()
         return self
 
@@ -131,3 +135,12 @@ class Settings(BaseSettings):
     @cached_property
     def database_url(self) -> str:
         return self.database or f"sqlite:///{self.data}/groundfog.db"
+
+
+def _is_server(text: str) -> bool:
+    """Say whether it is an address, with a port or without: 192.0.2.1, 192.0.2.1:5353, [2001:db8::1]:5353."""
+    found = re.fullmatch(r"\[(.+)\]:\d{1,5}|([^:]+):\d{1,5}|(.+)", text)
+    try:
+        return found is not None and bool(ip_address(next(filter(None, found.groups()))))
+    except ValueError:
+        return False

@@ -15,7 +15,8 @@ from ovs import jsonrpc, stream
 
 from benchmarks import northbound
 from benchmarks.northbound import NorthboundServer
-from engine.drivers.base import DriverError, Group, Network, Port, Route, Rule, Subnet, Uplink
+from engine.drivers.base import DriverError
+from engine.drivers.networking import Group, Network, Port, Route, Rule, Subnet, Uplink
 from engine.drivers.ovn import External, Ovn
 
 PORTS, GROUPS, RULES, CHANGES = 1000, 100, 50, 20

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from engine.deployment import Deployment
-    from engine.drivers.base import Hop, Packet
+    from engine.drivers.packets import Hop, Packet
     from engine.reachability import Atlas, Journey
     from engine.state import NetworkInterface
 
@@ -100,7 +100,7 @@ def _interface(db: "Session", id: str) -> "NetworkInterface":
 def _packet(
     db: "Session", interface: "NetworkInterface", host: str, port: int, protocol: Protocol, from_outside: bool
 ) -> "Packet":
-    from engine.drivers.base import Packet
+    from engine.drivers.packets import Packet
     from engine.reachability.ends import ABROAD
 
     if from_outside:

@@ -31,3 +31,13 @@ _ARN_TYPES = {
 def arn(region: str, account: str, id: str) -> str:
     """Return the ARN of a resource of the network, by its id (Service Authorization Reference, Amazon EC2)."""
     return f"arn:aws:ec2:{region}:{account}:{_ARN_TYPES[id.rpartition('-')[0]]}/{id}"
+
+
+def private_name(address: str, domain: str) -> str:
+    """Return the name of a private address in a domain: see "EC2 instance hostname types"."""
+    return f"ip-{address.replace('.', '-')}.{domain}"
+
+
+def endpoint_domain(service_id: str, region: str) -> str:
+    """Return the domain under which the endpoints of a service have their names."""
+    return f"{service_id}.{region}.vpce.amazonaws.com"

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine import desired
-from engine.drivers.base import Group, Network, Port
+from engine.drivers.networking import Group, Network, Port
 from engine.state import NetworkInterface
 from engine.tasks import Job
 from settings import Settings

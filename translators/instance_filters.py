@@ -19,7 +19,7 @@ from engine.state import (
     Zone,
 )
 from translators.filters import Filters, constant, matches, through
-from translators.host_names import private_dns_name_of
+from translators.host_names import instance_name_of, private_dns_name_of
 
 _card = NetworkInterface.instance_id == Instance.id
 _disk = VolumeAttachment.instance_id == Instance.id
@@ -204,7 +204,7 @@ FILTERS: Filters = {
     "placement-partition-number": _NEVER,
     "platform": Instance.platform,
     "platform-details": _platform_details,
-    "private-dns-name": private_dns_name_of(Instance.private_ip, Instance.region),
+    "private-dns-name": instance_name_of(),
     "private-dns-name-options.enable-resource-name-dns-a-record": Instance.dns_a_record,
     "private-dns-name-options.enable-resource-name-dns-aaaa-record": Instance.dns_aaaa_record,
     "private-dns-name-options.hostname-type": Instance.hostname_type,

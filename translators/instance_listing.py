@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
+from engine.instance_names import host_name, other_domain
 from engine.state import (
     Address,
     Instance,
@@ -115,7 +116,9 @@ def _shape(row: Any) -> dict[str, Any]:
         "Placement": {
             "AvailabilityZone": row.zone, "AvailabilityZoneId": row.zone_id, "GroupName": "", "Tenancy": row.tenancy
         },
-        "PrivateDnsName": private_dns_name(row.private_ip, row.region) if row.private_ip else "",
+        "PrivateDnsName": host_name(row.id, row.private_ip, row.hostname_type, row.region, row.domain or "")
+        if here
+        else "",
         "PrivateIpAddress": row.private_ip or None,
         "Ipv6Address": next((each["Ipv6Address"] for each in primary.get("Ipv6Addresses", ())), None),
         "PublicDnsName": (public if row.dns_hostnames else None) or "",
@@ -275,6 +278,7 @@ INSTANCES = Listing(
         func.coalesce(select(Vpc.dns_hostnames).where(Vpc.id == Instance.vpc_id).scalar_subquery(), False).label(
             "dns_hostnames"
         ),
+        other_domain().scalar_subquery().label("domain"),
     ),
     shape=_shape,
     filters=FILTERS,

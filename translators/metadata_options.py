@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.state import Instance
-from translators.errors import invalid, refuse, unsupported
+from translators.errors import invalid, refuse
 from translators.find import find
 from translators.instance_listing import metadata_options as structure
 from translators.registry import Call, Result, action
@@ -20,8 +20,6 @@ _COLUMNS = {
 
 def checked_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that the options stand for."""
-    if given.get("HttpProtocolIpv6") == "enabled":
-        raise unsupported("HttpProtocolIpv6", "The metadata service has no IPv6 address here.")
     hops = given.get("HttpPutResponseHopLimit")
     if hops is not None and not 1 <= hops <= 64:
         raise invalid("HttpPutResponseHopLimit", hops, "Expecting a value from 1 to 64.")

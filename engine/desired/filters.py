@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, exists, select
 from sqlalchemy.orm import Session
 
-from engine.drivers import base
+from engine.drivers import networking
 from engine.network_acls import ANYWHERE, LAST_RULE
 from engine.state import NetworkAclAssociation, NetworkAclEntry, Subnet, SubnetCidrBlock
 from engine.state.prepared import Prepared
@@ -25,7 +25,7 @@ _FILTERS = Prepared(
 )  # fmt: skip
 
 
-def filters(db: Session, vpc_id: str) -> dict[str, tuple[base.FilterRule, ...]]:
+def filters(db: Session, vpc_id: str) -> dict[str, tuple[networking.FilterRule, ...]]:
     """Return the lines for each subnet whose ACL does not let everything pass."""
     found = {}
     for subnet, group in groupby(_FILTERS.rows(db, id=vpc_id), key=lambda row: row.subnet_id):
@@ -43,9 +43,9 @@ def _passes_everything(lines: list[Any], versions: tuple[int, ...]) -> bool:
     return plain and {(egress, ANYWHERE[version]) for egress in (True, False) for version in versions} <= held
 
 
-def _line(row: Any) -> base.FilterRule:
+def _line(row: Any) -> networking.FilterRule:
     icmp = row.protocol in ("1", "58")
-    return base.FilterRule(
+    return networking.FilterRule(
         number=row.number,
         direction="out" if row.egress else "in",
         allow=row.action == "allow",

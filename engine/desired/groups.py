@@ -5,7 +5,7 @@ import json
 from sqlalchemy import bindparam, case, select
 from sqlalchemy.orm import Session
 
-from engine.drivers import base
+from engine.drivers import networking
 from engine.prefix_lists import entries_of
 from engine.state import Peering, SecurityGroup, SecurityGroupRule, json_rows
 from engine.state.prepared import Prepared
@@ -27,23 +27,23 @@ _GROUP = Prepared(
 )  # fmt: skip
 
 
-def group(db: Session, group_id: str) -> base.Group | None:
+def group(db: Session, group_id: str) -> networking.Group | None:
     """Return what a security group should let pass, or None if it is gone."""
     row = _GROUP.first(db, id=group_id)
     if row is None:
         return None
     # A group of a peer has addresses of its own network: without the peering these may be anybody's.
     rules = tuple(_rule(db, *rule) for *rule, peering in json.loads(row.rules) if peering == "active")
-    return base.Group(row.id, row.vpc_id, rules)
+    return networking.Group(row.id, row.vpc_id, rules)
 
 
 def _rule(
     db: Session, egress: bool, protocol: str, cidr_ipv4: str, cidr_ipv6: str, peer: str, from_port: int, to_port: int,
     prefix_list: str, id: str,
-) -> base.Rule:  # fmt: skip
+) -> networking.Rule:  # fmt: skip
     everything = protocol == "-1"
     ranges = tuple(entries_of(db, prefix_list)) if prefix_list else (cidr_ipv4 or cidr_ipv6,)
-    return base.Rule(
+    return networking.Rule(
         direction="out" if egress else "in",
         protocol="all" if everything else protocol,
         peer=peer or ranges,

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
 from ipaddress import IPv4Network
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +14,7 @@ from sqlalchemy.orm import Session
 from engine.addresses import mac_prefix
 from engine.desired.filters import filters
 from engine.desired.routes import routes
-from engine.drivers import base
+from engine.drivers import networking
 from engine.names import PROVIDED_DNS
 from engine.state import (
     DhcpOptions,
@@ -82,7 +81,7 @@ _PEERINGS = Prepared(
 )  # fmt: skip
 
 
-def network(db: Session, settings: Settings, vpc_id: str) -> base.Network | None:
+def network(db: Session, settings: Settings, vpc_id: str) -> networking.Network | None:
     """Return what a VPC should be on the network, or None if there is no such VPC (any more)."""
     vpc = _NETWORK.first(db, id=vpc_id)
     if vpc is None:
@@ -91,12 +90,12 @@ def network(db: Session, settings: Settings, vpc_id: str) -> base.Network | None
     subnets = {subnet: table for subnet, gateway, table in associations if not gateway}
     arriving = next((table for _, gateway, table in associations if gateway), "")
     ways, lines = routes(db, vpc_id), filters(db, vpc_id)
-    return base.Network(
+    return networking.Network(
         id=vpc.id,
         cidrs=tuple(cidr for (cidr,) in json.loads(vpc.cidrs)),
         vlan=vpc.vlan,
         subnets=tuple(
-            base.Subnet(
+            networking.Subnet(
                 id=id,
                 cidr=cidr,
                 cidr6=cidr6 or "",
@@ -106,7 +105,9 @@ def network(db: Session, settings: Settings, vpc_id: str) -> base.Network | None
             )
             for id, cidr, tag, cidr6 in json.loads(vpc.subnets)
         ),
-        uplink=base.Uplink(vpc.uplink_address, ways.get(arriving, ()), not vpc.is_open) if vpc.uplink_address else None,
+        uplink=networking.Uplink(vpc.uplink_address, ways.get(arriving, ()), not vpc.is_open)
+        if vpc.uplink_address
+        else None,
         peerings=tuple(_peering(row, vpc_id) for row in _PEERINGS.rows(db, id=vpc_id)),
         nat_gateways=tuple(_nat_gateways(json.loads(vpc.nat_gateway_addresses))),
         told=_told(vpc, settings),
@@ -120,36 +121,36 @@ def resolver_address(cidr: str) -> str:
     return str(IPv4Network(cidr)[2])
 
 
-def _peering(row: Any, vpc_id: str) -> base.Peering:
+def _peering(row: Any, vpc_id: str) -> networking.Peering:
     """The requester's router has the first address of the link, the accepter's the second."""
     first = IPv4Network(f"169.254.{128 + row.link // 64}.{row.link % 64 * 4}/30")
     ends = [str(first[1]), str(first[2])]
     mine = 0 if row.requester_vpc_id == vpc_id else 1
     cidrs = tuple(cidr for (cidr,) in json.loads(row.cidrs))
-    return base.Peering(row.id, row.peer, ends[mine], ends[1 - mine], cidrs)
+    return networking.Peering(row.id, row.peer, ends[mine], ends[1 - mine], cidrs)
 
 
-def _nat_gateways(rows: list[Any]) -> Iterator[base.NatGateway]:
+def _nat_gateways(rows: list[Any]) -> Iterator[networking.NatGateway]:
     """Yield the gateways of rows that are addresses, the primary one of each gateway first."""
     for (id, subnet_id), found in groupby(rows, key=lambda row: (row[0], row[1])):
         addresses = [tuple(row[2:]) for row in found]
-        yield base.NatGateway(
+        yield networking.NatGateway(
             id=id,
             subnet_id=subnet_id,
             addresses=tuple(private for private, _, _ in addresses),
-            nats=tuple(base.Nat(private, public) for private, public, _ in addresses if public),
+            nats=tuple(networking.Nat(private, public) for private, public, _ in addresses if public),
             draining=tuple(private for private, _, status in addresses if status in _DRAINING),
         )
 
 
-def _told(vpc: Any, settings: Settings) -> base.Told:
+def _told(vpc: Any, settings: Settings) -> networking.Told:
     """Return what DHCP tells the guests of a VPC: nothing where the VPC has no options."""
     given = json.loads(vpc.options) if isinstance(vpc.options, str) else vpc.options
     options = {key: tuple(values) for key, values in (given or {}).items()}
     servers = [server for server in options.get("domain-name-servers", ()) if server != PROVIDED_DNS]
     if PROVIDED_DNS in options.get("domain-name-servers", ()) and vpc.dns_support:
         servers.insert(0, resolver_address(vpc.cidr))
-    return base.Told(
+    return networking.Told(
         dns_servers=tuple(servers),
         domain_name=" ".join(options.get("domain-name", ())),
         ntp_servers=options.get("ntp-servers", ()),
@@ -158,11 +159,10 @@ def _told(vpc: Any, settings: Settings) -> base.Told:
     )
 
 
-@cache
 def resolvers(setting: str) -> tuple[str, ...]:
-    """Return where to ask for names that are not a VPC's own: as set, or as this host does."""
+    """Return where to ask for names that are not a VPC's own: as set, or as this host does at the moment."""
     if setting:
-        return tuple(part.strip() for part in setting.split(","))
+        return tuple(filter(None, (part.strip() for part in setting.split(","))))
     file = Path("/etc/resolv.conf")
     found = re.findall(r"(?m)^nameserver\s+(\S+)", file.read_text()) if file.exists() else []
     return tuple(found) or ("1.1.1.1",)

@@ -5,7 +5,7 @@ import json
 from sqlalchemy import bindparam, func, literal, or_, select
 from sqlalchemy.orm import Session
 
-from engine.drivers import base
+from engine.drivers import networking
 from engine.state import (
     Address,
     Instance,
@@ -58,19 +58,19 @@ _PORT = Prepared(
 )
 
 
-def port(db: Session, interface_id: str) -> base.Port | None:
+def port(db: Session, interface_id: str) -> networking.Port | None:
     """Return what an interface should be on the network, or None while it should not be there."""
     row = _PORT.first(db, id=interface_id)
     if row is None:
         return None
     every = (*json.loads(row.addresses), *json.loads(row.addresses6), *json.loads(row.prefixes))
-    return base.Port(
+    return networking.Port(
         id=row.id,
         network_id=row.vpc_id,
         subnet_id=row.subnet_id,
         mac=row.mac,
         addresses=tuple(address for (address,) in every),
         groups=tuple(group for (group,) in json.loads(row.groups)),
-        nats=tuple(base.Nat(private, public) for private, public in json.loads(row.nats)),
+        nats=tuple(networking.Nat(private, public) for private, public in json.loads(row.nats)),
         forwarding=not row.source_dest_check,
     )

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, liter
 from sqlalchemy.orm import Session
 
 from engine.desired.ports import PLUGGED
-from engine.drivers import base
+from engine.drivers import networking
 from engine.prefix_lists import entries_of
 from engine.state import (
     EgressGateway,
@@ -82,12 +82,12 @@ _ROUTES = Prepared(
 )  # fmt: skip
 
 
-def routes(db: Session, vpc_id: str) -> dict[str, tuple[base.Route, ...]]:
+def routes(db: Session, vpc_id: str) -> dict[str, tuple[networking.Route, ...]]:
     """Return the routes of each route table; those of a VPC to itself every network has anyway.
 
     Of two to the same range the one that names it has priority over that of a prefix list, and of two lists the first.
     """
-    found: dict[str, dict[str, base.Route]] = {}
+    found: dict[str, dict[str, networking.Route]] = {}
     for row in _ROUTES.rows(db, id=vpc_id):
         ways = found.setdefault(row.route_table_id, {})
         for way in _ways(db, row):
@@ -96,10 +96,10 @@ def routes(db: Session, vpc_id: str) -> dict[str, tuple[base.Route, ...]]:
     return {table: tuple(ways.values()) for table, ways in found.items()}
 
 
-def _ways(db: Session, row: Any) -> Iterator[base.Route]:
+def _ways(db: Session, row: Any) -> Iterator[networking.Route]:
     listed = row.destination.startswith("pl-")
     for cidr in entries_of(db, row.destination) if listed else (row.destination,):
-        yield base.Route(cidr, _via(row, is_ipv6=":" in cidr))
+        yield networking.Route(cidr, _via(row, is_ipv6=":" in cidr))
 
 
 def _via(row: Any, is_ipv6: bool) -> str:

@@ -1,42 +1,46 @@
-"""What a network serves itself: for each a namespace that sits on its metadata port, and sockets inside of it.
+"""The doors of a network's own services: a namespace that sits on the network's metadata port, and sockets inside it.
 
 Networks may use the same addresses, so a guest's address says who asks only together with the socket it came in by.
 """
 
 import ctypes
+import json
 import os
+import struct
 import subprocess
 import threading
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from socket import (
     AF_INET,
     AF_INET6,
+    AF_PACKET,
+    IPPROTO_IPV6,
+    IPV6_V6ONLY,
     SO_REUSEADDR,
     SOCK_DGRAM,
+    SOCK_RAW,
     SOCK_STREAM,
     SOL_SOCKET,
-    AddressFamily,
-    SocketKind,
     socket,
 )
+from typing import Literal
 
 from engine.drivers.base import DriverError
-from engine.drivers.ovn_names import (
-    METADATA_ADDRESS,
-    METADATA_ADDRESS_6,
-    RESOLVER_ADDRESS,
-    RESOLVER_ADDRESS_6,
-    metadata_mac,
-    metadata_port,
-)
+from engine.drivers.networking import Router, Subnet
+from engine.drivers.ovn_names import METADATA_ADDRESS, metadata_mac, metadata_port, router_of
+
+Kind = Literal["stream", "datagram", "frames"]
 
 _PREFIX = "gf-"
 _NAMESPACES = Path("/run/netns")
+_IPV6 = Path("/proc/sys/net/ipv6")
+_TYPES = {"stream": SOCK_STREAM, "datagram": SOCK_DGRAM, "frames": SOCK_RAW}
+_SO_ATTACH_FILTER, _ETH_P_IPV6 = 26, 0x86DD
 _CLONE_NEWNET = 0x40000000
-_HAS_IPV6 = Path("/proc/net/if_inet6").exists()
 # Open vSwitch makes a device a moment after the database names it; and is given up on as soon as a task would be.
 _DEVICE_SECONDS = 10
 _COMMAND_SECONDS = 30
@@ -57,11 +61,11 @@ class MetadataListeners:
         self._datapath = datapath
         self._lock = threading.Lock()
 
-    def ensure_namespace(self, network_id: str, resolver: str = "") -> str:
-        """Make a namespace that reaches all subnets of the network; return its name.
+    def ensure_namespace(self, network_id: str, addresses: Collection[str] = (METADATA_ADDRESS,)) -> str:
+        """Make a namespace that has these addresses in the network and reaches all of its subnets; return its name.
 
-        It owns the addresses of the metadata service and of the resolver, one of which, ``resolver``, is the network's
-        own. The network's subnets share one switch, so every guest is on link: no gateway is on the way back.
+        They are of those that the network's metadata port has. The network's subnets share one switch, so every guest
+        is on link: no gateway is needed on the way back.
         """
         name = self._name(network_id)
         with self._lock:
@@ -69,32 +73,31 @@ class MetadataListeners:
                 # A name without a mount is what a crash (or a reboot) leaves.
                 (_NAMESPACES / name).unlink(missing_ok=True)
                 _run("ip", "netns", "add", name)
-            self._ensure_device(network_id, name, resolver)
+            self._ensure_device(network_id, name, addresses)
         return name
 
-    def listen(self, network_id: str, port: int = 80, address: str = METADATA_ADDRESS) -> socket:
-        """Return a listening TCP socket at one of the addresses of a network whose namespace was ensured.
+    def listen(self, network_id: str, address: str = METADATA_ADDRESS, port: int = 80, kind: Kind = "stream") -> socket:
+        """Return a socket of TCP (``stream``), listening, or of UDP at an address of a network's namespace.
 
-        It stays in that network wherever it is used, and works until it is closed or the namespace is removed.
+        One of ``frames`` hears every ICMPv6 message of the type ``port`` on the network's wire, to whatever address,
+        and sends frames as they are. Sockets stay in that network wherever they are used, and work until they are
+        closed or the namespace is removed.
         """
-        listener = self._bound(network_id, address, port, SOCK_STREAM)
-        listener.listen(_BACKLOG)
+        family = AF_PACKET if kind == "frames" else AF_INET6 if ":" in address else AF_INET
+        listener = _socket_inside(self._name(network_id), family, _TYPES[kind])
+        try:
+            if kind == "frames":
+                _hear(listener, _device_of(network_id), port)
+            else:
+                _bind(listener, address, port)
+        except OSError as error:
+            listener.close()
+            raise DriverError(f"cannot listen at {address} in {network_id}: {error}") from error
         return listener
 
-    def hear(self, network_id: str, port: int, address: str) -> socket:
-        """Return a UDP socket at one of the addresses of a network, as ``listen`` does for TCP."""
-        return self._bound(network_id, address, port, SOCK_DGRAM)
-
-    def _bound(self, network_id: str, address: str, port: int, kind: SocketKind) -> socket:
-        family = AF_INET6 if ":" in address else AF_INET
-        found = _socket_inside(self._name(network_id), family, kind)
-        try:
-            found.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            found.bind((address, port))
-        except OSError as error:
-            found.close()
-            raise DriverError(f"cannot listen at {address} in {network_id}: {error}") from error
-        return found
+    def router(self, subnet: Subnet) -> Router:
+        """Return what a subnet's router goes by on the wire of its network."""
+        return router_of(subnet)
 
     def remove_namespace(self, network_id: str) -> None:
         """Take the namespace and its port away. Sockets made in it hear nothing any more."""
@@ -116,12 +119,13 @@ class MetadataListeners:
     def _name(self, network_id: str) -> str:
         return self._prefix + network_id
 
-    def _ensure_device(self, network_id: str, name: str, resolver: str) -> None:
+    def _ensure_device(self, network_id: str, name: str, addresses: Collection[str]) -> None:
         device = _device_of(network_id)
         self._add_port(network_id, device)
         if not _is_device(device, name):
             self._move_device(network_id, device, name)
-        _run("ip", "-n", name, "-batch", "-", text=_batch(device, metadata_mac(network_id), resolver))
+        unwanted = _addresses(device, name) - set(addresses)
+        _run("ip", "-n", name, "-batch", "-", text=_batch(device, metadata_mac(network_id), addresses, unwanted))
         if self._datapath == "netdev":
             _run("ip", "netns", "exec", name, "ethtool", "-K", device, "tx", "off")
 
@@ -146,20 +150,20 @@ def _device_of(network_id: str) -> str:
     return "gfm-" + sha256(network_id.encode()).hexdigest()[:11]
 
 
-def _batch(device: str, mac: str, resolver: str) -> str:
-    served = [METADATA_ADDRESS, RESOLVER_ADDRESS, *filter(None, [resolver])]
-    served6 = [METADATA_ADDRESS_6, RESOLVER_ADDRESS_6] if _HAS_IPV6 else []
-    return "\n".join(
-        [
-            "link set lo up",
-            f"link set {device} address {mac} up",
-            *(f"address replace {address}/32 dev {device}" for address in served),
-            f"route replace default dev {device} scope link src {METADATA_ADDRESS}",
-            *(f"address replace {address}/128 dev {device} nodad" for address in served6),
-            *([f"route replace ::/0 dev {device}"] if served6 else []),
-            "",
-        ]
-    )
+def _batch(device: str, mac: str, addresses: Collection[str], unwanted: Collection[str]) -> str:
+    lines = ["link set lo up", f"link set {device} address {mac} up"]
+    if _IPV6.exists():
+        # It speaks by the addresses that it is given alone: one that it made up by itself nobody would know of.
+        lines.insert(0, f"link set {device} addrgenmode none")
+    lines += [f"address delete {address} dev {device}" for address in sorted(unwanted)]
+    for address in sorted(addresses):
+        if ":" in address:
+            lines.append(f"address replace {address}/128 dev {device} nodad")
+            lines.append(f"route replace ::/0 dev {device}")
+        else:
+            lines.append(f"address replace {address}/32 dev {device}")
+            lines.append(f"route replace default dev {device} scope link")
+    return "\n".join([*dict.fromkeys(lines), ""])
 
 
 def _is_namespace(name: str) -> bool:
@@ -172,6 +176,33 @@ def _is_device(device: str, name: str) -> bool:
     return subprocess.run(["ip", "-n", name, "link", "show", device], capture_output=True, check=False).returncode == 0
 
 
+def _addresses(device: str, name: str) -> set[str]:
+    """Return the addresses that a device in a namespace has."""
+    shown = json.loads(_run("ip", "-n", name, "-json", "address", "show", "dev", device))
+    return {each["local"] for link in shown for each in link.get("addr_info", ())}
+
+
+def _bind(listener: socket, address: str, port: int) -> None:
+    if listener.family == AF_INET6:
+        listener.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+    if listener.type == SOCK_STREAM:
+        listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    if listener.type == SOCK_STREAM:
+        listener.listen(_BACKLOG)
+
+
+def _hear(listener: socket, device: str, message: int) -> None:
+    """Have a packet socket hear a device's ICMPv6 messages of one type: the kernel lets nothing else through (BPF)."""
+    load, equal, answer = 0x30, 0x15, 0x06
+    next_header, type_ = 20, 54
+    steps = ((load, 0, 0, next_header), (equal, 0, 3, 58), (load, 0, 0, type_), (equal, 0, 1, message),
+             (answer, 0, 0, 0xFFFF), (answer, 0, 0, 0))  # fmt: skip
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    listener.setsockopt(SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(steps), ctypes.addressof(program)))
+    listener.bind((device, _ETH_P_IPV6))
+
+
 def _appears(device: str, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not Path("/sys/class/net", device).exists():
@@ -181,7 +212,7 @@ def _appears(device: str, seconds: float) -> bool:
     return True
 
 
-def _socket_inside(name: str, family: AddressFamily, kind: SocketKind) -> socket:
+def _socket_inside(name: str, family: int, kind: int) -> socket:
     """Make a socket from a thread that enters the namespace and ends: a socket belongs where it was made."""
     made: list[socket] = []
 
@@ -198,12 +229,13 @@ def _socket_inside(name: str, family: AddressFamily, kind: SocketKind) -> socket
     return made[0]
 
 
-def _run(*command: str, text: str = "") -> None:
+def _run(*command: str, text: str = "") -> str:
     environment = {**os.environ, "LC_ALL": "C"}
     try:
-        subprocess.run(
+        done = subprocess.run(
             command, input=text, text=True, capture_output=True, check=True, timeout=_COMMAND_SECONDS, env=environment
         )
+        return done.stdout
     except subprocess.CalledProcessError as error:
         raise DriverError(f"{' '.join(command)} failed: {error.stderr.strip()}") from error
     except (OSError, subprocess.TimeoutExpired) as error:

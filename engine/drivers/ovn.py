@@ -3,7 +3,8 @@
 The rows of a call are compared and written in one transaction, so a crash leaves either all of it or nothing.
 """
 
-from engine.drivers.base import Group, Hop, Network, Packet, Port, port_uuid
+from engine.drivers.base import port_uuid
+from engine.drivers.networking import Group, Network, Port
 from engine.drivers.ovn_border import drop_unused_outlets
 from engine.drivers.ovn_database import Northbound, View
 from engine.drivers.ovn_external import External
@@ -12,12 +13,13 @@ from engine.drivers.ovn_networks import drop_network, put_network
 from engine.drivers.ovn_paths import trace
 from engine.drivers.ovn_ports import drop_port, put_port
 from engine.drivers.ovn_trace import Tracer
+from engine.drivers.packets import Hop, Packet
 
 __all__ = ["External", "Ovn"]
 
 
 class Ovn:
-    """A network driver (``drivers.base.NetworkDriver``) for any number of threads.
+    """A network driver (``drivers.networking.NetworkDriver``) for any number of threads.
 
     ``northbound`` and ``southbound`` are the databases in OVSDB's notation, ``physical`` the name that the VLAN trunk
     has in ``ovn-bridge-mappings``, ``mtu`` the bytes that guests are told by DHCP. Connects at the first call.

@@ -6,7 +6,8 @@ alone decide what leaves, and policies are left to the subnets' filters.
 
 from typing import Any
 
-from engine.drivers.base import Network, Refused, Subnet, Uplink
+from engine.drivers.base import Refused
+from engine.drivers.networking import Network, Subnet, Uplink
 from engine.drivers.ovn_database import NETWORK, SUBNET, Edit, Row, View, rows_of
 from engine.drivers.ovn_external import External, drop_outer_port, put_outer_port
 from engine.drivers.ovn_names import (

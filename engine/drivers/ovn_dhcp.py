@@ -1,6 +1,6 @@
 """What OVN answers a guest's DHCP and DHCPv6 with: one row for each subnet and IP version."""
 
-from engine.drivers.base import Network, Subnet
+from engine.drivers.networking import Network, Subnet
 from engine.drivers.ovn_database import ID, NETWORK, Edit, Row
 from engine.drivers.ovn_names import (
     METADATA_ADDRESS,

@@ -7,7 +7,7 @@ the link both ends go by the addresses that OVN gives every port: nobody else is
 from collections.abc import Iterable
 from typing import Any
 
-from engine.drivers.base import Network
+from engine.drivers.networking import Network
 from engine.drivers.ovn_database import NETWORK, Edit, Row, rows_of
 from engine.drivers.ovn_external import External, Outside6, drop_outer_port, put_outer_port
 from engine.drivers.ovn_names import edge_end, edge_link, link_local_of, mac_of, of_version, one_of, router_port

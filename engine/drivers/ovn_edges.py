@@ -9,7 +9,8 @@ card's address says where it belongs.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from engine.drivers.base import FilterRule, NatGateway, Network, Refused, Rule, Subnet
+from engine.drivers.base import Refused
+from engine.drivers.networking import FilterRule, NatGateway, Network, Rule, Subnet
 from engine.drivers.ovn_database import RULE
 from engine.drivers.ovn_groups import dropping, match
 from engine.drivers.ovn_names import CARDS, ROUTERS, address, of_version, one_of, port_group, switch_port

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from engine.drivers.base import DriverError, Group, Network, Refused, Rule
+from engine.drivers.base import DriverError, Refused
+from engine.drivers.networking import Group, Network, Rule
 from engine.drivers.ovn_database import ID, NETWORK, RULE, Edit, Row, holds, rows_of
 from engine.drivers.ovn_names import (
     METADATA_ADDRESS,

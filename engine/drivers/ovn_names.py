@@ -4,15 +4,14 @@ from collections.abc import Iterable
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 
-from engine.drivers.base import Refused, Subnet
+from engine.drivers.base import Refused
+from engine.drivers.networking import METADATA_ADDRESS as METADATA_ADDRESS
+from engine.drivers.networking import METADATA_ADDRESS_6 as METADATA_ADDRESS_6
+from engine.drivers.networking import RESOLVER_ADDRESS as RESOLVER_ADDRESS
+from engine.drivers.networking import RESOLVER_ADDRESS_6 as RESOLVER_ADDRESS_6
+from engine.drivers.networking import Router, Subnet
 
 Range = IPv4Network | IPv6Network
-
-METADATA_ADDRESS = "169.254.169.254"
-"""Where a guest finds the instance metadata service (EC2 user guide, "Retrieve instance metadata")."""
-RESOLVER_ADDRESS = "169.254.169.253"
-"""Where the resolver answers besides the address in the VPC's range (VPC user guide, "Amazon DNS server")."""
-METADATA_ADDRESS_6, RESOLVER_ADDRESS_6 = "fd00:ec2::254", "fd00:ec2::253"
 
 
 METER = "groundfog-drops"
@@ -43,10 +42,16 @@ CARDS, ROUTERS, SERVICES = "06", "f2", "f6"
 """The first byte of the MAC addresses of guests' cards, of routers, and of what a network itself serves."""
 
 
-def link_local_of(name: str) -> str:
+def link_local_of(name: str, subnet: Subnet | None = None) -> str:
     """Return the IPv6 address that OVN gives to a router port of that name by itself (RFC 4291, appendix A)."""
-    a, b, c, d, e, f = (int(part, 16) for part in mac_of(name).split(":"))
+    a, b, c, d, e, f = (int(part, 16) for part in mac_of(name, subnet).split(":"))
     return str(ip_address(f"fe80::{a ^ 2:02x}{b:02x}:{c:02x}ff:fe{d:02x}:{e:02x}{f:02x}"))
+
+
+def router_of(subnet: Subnet) -> Router:
+    """Return what a subnet's router goes by among its guests."""
+    name = router_port(subnet.id)
+    return Router(mac_of(name, subnet), link_local_of(name, subnet))
 
 
 def localnet_port(id: str) -> str:

@@ -7,7 +7,8 @@ those of any port.
 from collections.abc import Iterator
 from typing import Any
 
-from engine.drivers.base import DriverError, NatGateway, Network, Subnet
+from engine.drivers.base import DriverError
+from engine.drivers.networking import NatGateway, Network, Subnet
 from engine.drivers.ovn_database import NETWORK, SUBNET, Edit, Row, View, rows_of
 from engine.drivers.ovn_external import External
 from engine.drivers.ovn_names import address, mac_of, network, router_port, switch_port

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from engine.drivers.base import DriverError, Nat
+from engine.drivers.base import DriverError
+from engine.drivers.networking import Nat
 from engine.drivers.ovn_database import ID, NETWORK, Edit
 from engine.drivers.ovn_names import address, border
 

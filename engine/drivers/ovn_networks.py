@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from engine.drivers.base import DriverError, Network, Refused, Subnet
+from engine.drivers.base import DriverError, Refused
+from engine.drivers.networking import Network, Subnet
 from engine.drivers.ovn_border import drop_border, put_border
 from engine.drivers.ovn_database import ID, NETWORK, SUBNET, Edit, Row, rows_of
 from engine.drivers.ovn_dhcp import drop_dhcp, put_dhcp

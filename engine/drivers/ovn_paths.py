@@ -1,4 +1,4 @@
-"""A packet's hops in the words of ``drivers.base``, from what OVN says of the logical flows that it would meet.
+"""A packet's hops in the words of ``drivers.packets``, from what OVN says of the logical flows that it would meet.
 
 OVN's trace ends where a router would first ask whose card an address has, and where a translator would have to remember
 a connection. There the packet is put on its way again behind that place, as often as need be.
@@ -10,7 +10,7 @@ from functools import partial
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
-from engine.drivers.base import MOST_HOPS, DriverError, Hop, Packet, Refused, port_uuid
+from engine.drivers.base import DriverError, Refused, port_uuid
 from engine.drivers.ovn_border import translated_by
 from engine.drivers.ovn_database import ID, NETWORK, RULE, Northbound, Row, View
 from engine.drivers.ovn_external import External
@@ -18,6 +18,7 @@ from engine.drivers.ovn_names import localnet_port, switch_port
 from engine.drivers.ovn_nat_gateways import source_at
 from engine.drivers.ovn_places import Place, card_of, first_router, outer_port_of, own_addresses, place_of
 from engine.drivers.ovn_trace import Microflow, Passage, Step, Tracer
+from engine.drivers.packets import MOST_HOPS, Hop, Packet
 
 _STRETCHES = MOST_HOPS
 _IN_ACL, _OUT_ACL = ("ls_in_acl", "ls_in_acl_eval"), ("ls_out_acl", "ls_out_acl_eval")

@@ -1,6 +1,6 @@
 """Peerings: a pair of router ports, of which each network makes its own."""
 
-from engine.drivers.base import Network
+from engine.drivers.networking import Network
 from engine.drivers.ovn_database import NETWORK, Edit, Row, rows_of
 from engine.drivers.ovn_names import address, mac_of, peering_link, router_port
 

@@ -1,6 +1,7 @@
 """Ports of guests: a switch port with its addresses and guards, its groups, and its public addresses."""
 
-from engine.drivers.base import DriverError, Port, Refused, port_uuid
+from engine.drivers.base import DriverError, Refused, port_uuid
+from engine.drivers.networking import Port
 from engine.drivers.ovn_database import ID, NETWORK, Edit
 from engine.drivers.ovn_dhcp import dhcp6_of, dhcp_of
 from engine.drivers.ovn_groups import join

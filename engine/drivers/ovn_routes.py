@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
-from engine.drivers.base import Network, Peering, Route, Subnet
+from engine.drivers.networking import Network, Peering, Route, Subnet
 from engine.drivers.ovn_database import RULE
 from engine.drivers.ovn_edges import OUTSIDE_MARK, lines
 from engine.drivers.ovn_external import External
 from engine.drivers.ovn_names import (
     BORDER_OUTSIDE,
     METADATA_ADDRESS,
+    METADATA_ADDRESS_6,
     RESOLVER_ADDRESS,
+    RESOLVER_ADDRESS_6,
     SINK,
     SINK_6,
     Range,
@@ -54,6 +56,9 @@ def _of_subnet(network: Network, subnet: Subnet, external: External) -> Iterator
         # Who asks the router for what is served on the link finds it there all the same.
         for served in (METADATA_ADDRESS, RESOLVER_ADDRESS, *filter(None, [network.resolver])):
             yield _route(subnet, f"{served}/32", served, router_port(subnet.id))
+    if subnet.cidr6:
+        for served in (METADATA_ADDRESS_6, RESOLVER_ADDRESS_6):
+            yield _route(subnet, f"{served}/128", served, router_port(subnet.id))
     for route in subnet.routes:
         destination = any_network(route.destination)
         nexthop, output = _way(network, route, destination, external)
@@ -139,6 +144,8 @@ def _leaving(network: Network, subnet: Subnet) -> Iterator[Row]:
     inner = f'inport == "{router_port(subnet.id)}"'
     served = one_of([METADATA_ADDRESS, RESOLVER_ADDRESS, *filter(None, [network.resolver])])
     yield _policy(_FIRST, f"{inner} && ip4.dst == {served}", "allow")
+    served = one_of([METADATA_ADDRESS_6, RESOLVER_ADDRESS_6])
+    yield _policy(_FIRST, f"{inner} && ip6.dst == {served}", "allow")
     for priority, match, allowed, label in lines(subnet, "out"):
         if allowed or not network.is_logged:
             yield _policy(priority, f"{inner} && {match}", "allow" if allowed else "drop", label)

@@ -5,7 +5,7 @@ A switch of its own, with a place on it that is nobody's, so that the router fin
 
 from typing import Any
 
-from engine.drivers.base import Network
+from engine.drivers.networking import Network
 from engine.drivers.ovn_database import NETWORK, Edit, Row
 from engine.drivers.ovn_groups import dropping
 from engine.drivers.ovn_names import SINK, SINK_6, mac_of, router_port, sink, sink_mac, switch_port

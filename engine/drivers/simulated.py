@@ -14,16 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID, uuid4
 
-from engine.drivers.base import (
-    AttachedDisk,
-    Capacity,
-    DriverError,
-    Drivers,
-    Machine,
-    MachineState,
-    Nic,
-    Refused,
-)
+from engine.drivers.base import AttachedDisk, Capacity, DriverError, Drivers, Machine, MachineState, Nic, Refused
 from engine.drivers.simulated_faults import Faults
 from engine.drivers.simulated_network import SimulatedNetwork
 from engine.drivers.simulated_storage import SimulatedStorage

@@ -7,7 +7,9 @@ from contextlib import AbstractContextManager
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 
-from engine.drivers.base import DriverError, Group, Hop, Nat, Network, Packet, Port, Refused, Rule, Subnet
+from engine.drivers.base import DriverError, Refused
+from engine.drivers.networking import Group, Nat, Network, Port, Rule, Subnet
+from engine.drivers.packets import Hop, Packet
 from engine.drivers.simulated_trace import World, trace
 
 MAC = re.compile(r"[0-9a-f][02468ace](?::[0-9a-f]{2}){5}")

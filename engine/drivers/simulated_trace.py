@@ -6,21 +6,9 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from typing import Any, NoReturn
 
-from engine.drivers.base import (
-    MOST_HOPS,
-    DriverError,
-    FilterRule,
-    Group,
-    Hop,
-    NatGateway,
-    Network,
-    Packet,
-    Port,
-    Refused,
-    Route,
-    Rule,
-    Subnet,
-)
+from engine.drivers.base import DriverError, Refused
+from engine.drivers.networking import FilterRule, Group, NatGateway, Network, Port, Route, Rule, Subnet
+from engine.drivers.packets import MOST_HOPS, Hop, Packet
 
 _SERVED = {"169.254.169.254", "169.254.169.253", "fd00:ec2::254", "fd00:ec2::253"}
 _NAMES = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6", "-1": "all"}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
-from engine.drivers.base import Network, Subnet
+from engine.drivers.networking import Network, Subnet
 from engine.flow_logs.fields import VERSIONS
 from engine.flow_logs.records import Found, Record
 from engine.flow_logs.rows import Card, Log

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from engine.drivers.base import Network
 from engine.drivers.flows import Count, Dropped, Flow, Passed
+from engine.drivers.networking import Network
 from engine.flow_logs.rows import Card
 
 LATE = 1.0

@@ -10,7 +10,7 @@ from sqlalchemy import and_, delete, or_, select, true
 from sqlalchemy.orm import Session
 
 from engine.desired import PLUGGED, network
-from engine.drivers.base import Network
+from engine.drivers.networking import Network
 from engine.flow_logs.fields import fields_of
 from engine.state import (
     FlowLog,

@@ -70,7 +70,7 @@ class Answers:
             facts = find_facts(db, question.vpc_id, question.address)
         if facts is None:
             return page(404)
-        if facts.http_endpoint == "disabled":
+        if facts.http_endpoint == "disabled" or (":" in question.address and facts.http_ipv6 == "disabled"):
             return page(403)
         if question.path == _TOKEN_PATH:
             return self._token(question, facts)

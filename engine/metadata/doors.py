@@ -1,99 +1,57 @@
-"""What guests find in their VPC: a namespace for each, with a door for metadata and, maybe, a resolver of names."""
+"""The doors that guests knock at: a namespace with listening sockets for every VPC, opened and closed as needed."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from socket import socket
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import structlog
-from aiohttp import web
 
-from engine.resolver.server import NameServer, Resolver
+from engine.drivers.networking import Router, Subnet
 
 Found = TypeVar("Found")
-Respond = Callable[[str, web.BaseRequest], Awaitable[web.StreamResponse]]
-"""Answers a request that came in by the door of a VPC."""
+Places = frozenset["Place"]
+Kind = Literal["stream", "datagram", "frames"]
 
-_CONNECTIONS = 32
-"""Connections that one guest may hold: no guest can take the file descriptors that the others need."""
-_CONNECTION_SECONDS = 10.0
-"""How long a connection may last. It serves one request, which takes milliseconds."""
 _CHECK_SECONDS = 30.0
 """A restart of the switch takes devices out of namespaces without a word: how often they are made sure of."""
 _LONGEST_WAIT = 30.0
-_DNS = 53
-
-METADATA = "169.254.169.254"
-RESOLVERS = ("169.254.169.253", "fd00:ec2::253")
-"""Where the resolver of every VPC is, besides the address in the VPC's own range."""
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where guests of a VPC are listened to: by TCP (``stream``) or UDP at an address and port.
+
+    ``frames`` are ICMPv6 messages to an address of many, of the type ``port``.
+    """
+
+    address: str
+    port: int
+    kind: Kind = "stream"
 
 
 class Listeners(Protocol):
     """What this host offers (see ``drivers.netns``). Every method may block, and raise when the host refuses."""
 
-    def ensure_namespace(self, network_id: str, resolver: str = "") -> str: ...
-    def listen(self, network_id: str, port: int = 80, address: str = METADATA) -> socket: ...
-    def hear(self, network_id: str, port: int, address: str) -> socket: ...
+    def ensure_namespace(self, network_id: str, addresses: Collection[str]) -> str: ...
+    def listen(self, network_id: str, address: str, port: int, kind: Kind) -> socket: ...
     def remove_namespace(self, network_id: str) -> None: ...
     def list_namespaces(self) -> set[str]: ...
+    def router(self, subnet: Subnet) -> Router: ...
 
 
-class Door(web.Server):
-    """Speaks HTTP by one listening socket. A guest that holds too many connections is hung up on."""
-
-    def __init__(self, vpc_id: str, respond: Respond) -> None:
-        super().__init__(partial(respond, vpc_id), access_log=None)
-        self.listening: asyncio.Server | None = None
-        self._held: Counter[str] = Counter()
-        self._ends: dict[web.RequestHandler, tuple[str, asyncio.TimerHandle]] = {}
+class Door(Protocol):
+    """Somebody who answers what comes in by one socket."""
 
     async def open(self, listener: socket) -> None:
-        loop = asyncio.get_running_loop()
-        self.listening = await loop.create_server(self, sock=listener, backlog=1024)
+        """Begin to answer; the socket is the door's own from now on, unless this raises."""
+        ...
 
-    async def close(self) -> None:
-        if self.listening is not None:
-            self.listening.close()
-        await self.shutdown(timeout=1.0)
-
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        guest = (transport.get_extra_info("peername") or ("",))[0]
-        loop = asyncio.get_running_loop()
-        end = loop.call_later(_CONNECTION_SECONDS, transport.abort)
-        self._ends[handler] = guest, end
-        self._held[guest] += 1
-        if self._held[guest] > _CONNECTIONS:
-            # Not at once: the handler must have begun before it can end.
-            loop.call_soon(transport.abort)
-
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        super().connection_lost(handler, exc)
-        guest, end = self._ends.pop(handler)
-        end.cancel()
-        self._held[guest] -= 1
-        if not self._held[guest]:
-            del self._held[guest]
-
-
-@dataclass(frozen=True)
-class Post:
-    """What is open in a VPC. ``names`` answers at ``resolver``, which is empty where the VPC has no resolver."""
-
-    door: Door
-    resolver: str = ""
-    names: NameServer | None = None
-
-    async def close(self) -> None:
-        await self.door.close()
-        if self.names is not None:
-            await self.names.close()
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -110,32 +68,28 @@ class Doors:
     finds the namespaces of its predecessor, and takes over or removes them.
     """
 
-    def __init__(self, listeners: Listeners, respond: Respond, resolver: Resolver) -> None:
+    def __init__(self, listeners: Listeners, make_door: Callable[[str, Place], Door]) -> None:
+        """``make_door`` makes what answers at a place of a VPC."""
         self._listeners = listeners
-        self._respond = respond
-        self._resolver = resolver
+        self._make_door = make_door
         self._host = ThreadPoolExecutor(4, "doors")
-        self._open: dict[str, Post] = {}
+        self._open: dict[str, dict[Place, Door]] = {}
+        self._served: dict[str, Places] = {}
         self._checked: dict[str, float] = {}
         self._work: dict[str, asyncio.Task[None]] = {}
         self._setbacks: dict[str, _Setback] = {}
 
-    @property
-    def opened(self) -> set[str]:
-        """The VPCs whose guests are listened to."""
-        return set(self._open)
+    async def converge(self, wanted: Mapping[str, Places]) -> None:
+        """Begin whatever must be done to listen at these places of VPCs and nowhere else.
 
-    async def converge(self, wanted: Mapping[str, str]) -> None:
-        """Begin whatever must be done to listen in these VPCs and in no other. Raises what ``list_namespaces`` does.
-
-        ``wanted`` has, for each VPC, the address of its resolver; nothing where it has none.
+        Raises what ``list_namespaces`` does.
         """
         present = await self._on_host(self._listeners.list_namespaces)
         for id in wanted.keys() | present | self._open.keys():
             if id not in self._work and not self._must_wait(id):
                 if id not in wanted:
                     self._begin(id, self._leave(id))
-                elif id not in present or not self._is_as(id, wanted[id]) or self._is_unchecked(id):
+                elif id not in present or self._served.get(id) != wanted[id] or self._is_unchecked(id):
                     self._begin(id, self._serve(id, wanted[id], lost=id not in present))
 
     async def close(self) -> None:
@@ -149,9 +103,6 @@ class Doors:
 
     def _must_wait(self, id: str) -> bool:
         return id in self._setbacks and self._setbacks[id].again > _now()
-
-    def _is_as(self, id: str, resolver: str) -> bool:
-        return id in self._open and self._open[id].resolver == resolver
 
     def _is_unchecked(self, id: str) -> bool:
         return self._checked[id] + _CHECK_SECONDS < _now()
@@ -167,52 +118,47 @@ class Doors:
             tries = self._setbacks[id].tries + 1 if id in self._setbacks else 1
             seconds = min(_LONGEST_WAIT, 0.25 * 2**tries)
             self._setbacks[id] = _Setback(tries, _now() + seconds)
-            log.warning("cannot serve metadata", vpc_id=id, error=str(error), tries=tries, again_in=seconds)
+            log.warning("cannot serve a VPC", vpc_id=id, error=str(error), tries=tries, again_in=seconds)
         finally:
             del self._work[id]
 
-    async def _serve(self, id: str, resolver: str, lost: bool) -> None:
-        if lost or not self._is_as(id, resolver):
-            # Sockets hear nothing any more in a namespace that somebody removed.
+    async def _serve(self, id: str, wanted: Places, lost: bool) -> None:
+        if lost:
+            # Somebody removed the namespace; the sockets in it hear nothing any more.
             await self._shut(id)
-        await self._on_host(self._listeners.ensure_namespace, id, resolver)
-        if id not in self._open:
-            self._open[id] = await self._opened(id, resolver)
-            log.info("serving metadata", vpc_id=id, resolver=resolver)
+        held = self._open.setdefault(id, {})
+        served = self._served.pop(id, None)
+        for place in held.keys() - wanted:
+            await held.pop(place).close()
+        addresses = {place.address for place in wanted if place.kind != "frames"}
+        await self._on_host(self._listeners.ensure_namespace, id, addresses)
+        for place in sorted(wanted - held.keys()):
+            held[place] = await self._opened(id, place)
+        if wanted != served:
+            log.info("serving a VPC", vpc_id=id, addresses=sorted(addresses))
+        self._served[id] = wanted
         self._checked[id] = _now()
 
-    async def _opened(self, id: str, resolver: str) -> Post:
-        sockets: list[socket] = []
-
-        async def take(work: Callable[..., socket], *arguments: Any) -> socket:
-            sockets.append(await self._on_host(work, id, *arguments))
-            return sockets[-1]
-
-        door, names = Door(id, self._respond), NameServer(id, self._resolver) if resolver else None
+    async def _opened(self, id: str, place: Place) -> Door:
+        listener = await self._on_host(self._listeners.listen, id, place.address, place.port, place.kind)
+        door = self._make_door(id, place)
         try:
-            await door.open(await take(self._listeners.listen))
-            if names is not None:
-                addresses = (resolver, *RESOLVERS)
-                streams = [await take(self._listeners.listen, _DNS, address) for address in addresses]
-                datagrams = [await take(self._listeners.hear, _DNS, address) for address in addresses]
-                await names.open(streams, datagrams)
+            await door.open(listener)
         except BaseException:
-            await Post(door, resolver, names).close()
-            for each in sockets:
-                each.close()
+            listener.close()
             raise
-        return Post(door, resolver, names)
+        return door
 
     async def _leave(self, id: str) -> None:
         await self._shut(id)
         await self._on_host(self._listeners.remove_namespace, id)
-        log.info("no more metadata to serve", vpc_id=id)
+        log.info("nobody left to listen to", vpc_id=id)
 
     async def _shut(self, id: str) -> None:
-        post = self._open.pop(id, None)
         self._checked.pop(id, None)
-        if post is not None:
-            await post.close()
+        self._served.pop(id, None)
+        for door in self._open.pop(id, {}).values():
+            await door.close()
 
     async def _on_host(self, work: Callable[..., Found], *arguments: Any) -> Found:
         return await asyncio.get_running_loop().run_in_executor(self._host, work, *arguments)

@@ -1,14 +1,14 @@
 """What the database knows of the instance that asks, in one statement."""
 
 import json
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from engine.desired import PLUGGED, resolver_address
+from engine.desired import PLUGGED
+from engine.instance_names import other_domain
 from engine.state import (
     Address,
     Instance,
@@ -76,9 +76,12 @@ class Facts:
     http_tokens: str
     http_endpoint: str
     http_hop_limit: int
+    http_ipv6: str
     metadata_tags: str
     zone_id: str
     dns_hostnames: bool
+    domain: str
+    """The domain of the instance's name where that is not EC2's, or empty."""
     cards: tuple[Card, ...]
     """In the order of their device indexes."""
     devices: tuple[str, ...]
@@ -90,7 +93,7 @@ _ID_LENGTH = len("eni-") + 17
 _COLUMNS = (
     "id", "account", "region", "reservation_id", "launch_index", "image_id", "instance_type", "architecture",
     "root_device_name", "launch_time", "zone", "private_ip", "hostname_type", "key_name", "public_key", "user_data",
-    "http_tokens", "http_endpoint", "http_hop_limit", "metadata_tags",
+    "http_tokens", "http_endpoint", "http_hop_limit", "http_ipv6", "metadata_tags",
 )  # fmt: skip
 
 
@@ -165,19 +168,29 @@ _asker = (
     .correlate(None)
     .scalar_subquery()
 )
+_asker6 = (
+    select(NetworkInterface.instance_id)
+    .join(Ipv6Address, Ipv6Address.interface_id == NetworkInterface.id)
+    .join(Subnet, Subnet.id == Ipv6Address.subnet_id)
+    .where(Ipv6Address.address == bindparam("address"), Subnet.vpc_id == bindparam("vpc_id"))
+    .correlate(None)
+    .scalar_subquery()
+)
 _STATEMENT = select(
     *(getattr(Instance, name) for name in _COLUMNS),
     _only(Zone.zone_id, Zone.name == Instance.zone).label("zone_id"),
     _only(Vpc.dns_hostnames, Vpc.id == Instance.vpc_id).label("dns_hostnames"),
+    other_domain().scalar_subquery().label("domain"),
     _cards.label("cards"),
     _devices.label("devices"),
     _tags.label("tags"),
-).where(Instance.id == _asker, Instance.state.in_(PLUGGED))
+).where(Instance.state.in_(PLUGGED))
 
 
 def find_facts(db: Session, vpc_id: str, address: str) -> Facts | None:
-    """Return what is known of the instance that has a private address in a VPC; None where none is powered on there."""
-    row = db.execute(_STATEMENT, {"vpc_id": vpc_id, "address": address}).one_or_none()
+    """Return what is known of the instance that has an address in a VPC; None where none is powered on there."""
+    statement = _STATEMENT.where(Instance.id == (_asker6 if ":" in address else _asker))
+    row = db.execute(statement, {"vpc_id": vpc_id, "address": address}).one_or_none()
     return None if row is None else _facts(row)
 
 
@@ -186,6 +199,7 @@ def _facts(row: Row[Any]) -> Facts:
         **{name: getattr(row, name) for name in _COLUMNS},
         zone_id=row.zone_id or "",
         dns_hostnames=bool(row.dns_hostnames),
+        domain=row.domain or "",
         cards=tuple(_card(values) for values in _loaded(row.cards)),
         devices=tuple(device for (device,) in _loaded(row.devices)),
         tags=tuple((key, value) for key, value in _loaded(row.tags)),
@@ -217,18 +231,3 @@ def _loaded(value: Any) -> list[Any]:
     """JSON in JSON: SQLite nests it as text or as a list, by how the subquery was flattened."""
     found: list[Any] = json.loads(value) if isinstance(value, str) else value
     return found
-
-
-def networks_on(db: Session, hosts: Collection[str]) -> dict[str, str]:
-    """Return the VPCs that must be served on these hosts, and where each has its resolver, if it has one.
-
-    They are those where an instance on these hosts has an interface.
-    """
-    rows = (
-        select(Vpc.id, Vpc.cidr, Vpc.dns_support)
-        .distinct()
-        .join(NetworkInterface, NetworkInterface.vpc_id == Vpc.id)
-        .join(Instance, Instance.id == NetworkInterface.instance_id)
-        .where(Instance.host.in_(hosts), Instance.state.in_(PLUGGED))
-    )
-    return {id: resolver_address(cidr) if named else "" for id, cidr, named in db.execute(rows)}

@@ -1,4 +1,4 @@
-"""The process that serves metadata on a host: one event loop over the doors of all its VPCs."""
+"""The process that serves metadata, names and routers' words on a host: one event loop over the doors of all VPCs."""
 
 import asyncio
 import contextlib
@@ -12,15 +12,17 @@ import structlog
 from aiohttp import web
 from sqlalchemy import select
 
+from engine.advertisements.advertiser import Advertiser, FrameDoor
 from engine.desired import resolvers
 from engine.metadata.answers import Answer, Answers, Question, page
-from engine.metadata.doors import Doors, Listeners
-from engine.metadata.facts import networks_on
+from engine.metadata.doors import Door, Doors, Listeners, Place, Places
 from engine.metadata.identity import open_identity
+from engine.metadata.places import HTTP, places_on
 from engine.metadata.tokens import derive_secret
-from engine.resolver.forwarder import Forwarder
-from engine.resolver.records import Records
-from engine.resolver.server import Resolver
+from engine.metadata.web_door import WebDoor
+from engine.resolver.doors import DatagramDoor, StreamDoor
+from engine.resolver.resolver import Resolver
+from engine.resolver.upstream import Upstream
 from engine.secrets import open_vault
 from engine.state import Region
 from engine.state.database import Database
@@ -37,32 +39,43 @@ class Service:
     """Answers requests on threads: neither a slow disk nor a signature keeps the loop from others."""
 
     def __init__(
-        self, answers: Answers, database: Database, listeners: Listeners, hosts: Collection[str], forwarder: Forwarder
+        self,
+        answers: Answers,
+        resolver: Resolver,
+        advertiser: Advertiser,
+        database: Database,
+        listeners: Listeners,
+        hosts: Collection[str],
     ) -> None:
         self._answers = answers
+        self._resolver = resolver
+        self._advertiser = advertiser
         self._database = database
         self._hosts = sorted(hosts)
         self._threads = ThreadPoolExecutor(_THREADS, "metadata")
-        self._doors = Doors(listeners, self.respond, Resolver(Records(database), forwarder, self._threads))
+        self._doors = Doors(listeners, self._door)
         self._blind = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set."""
         log.info("metadata service started", hosts=self._hosts)
+        advertising = asyncio.create_task(self._advertiser.run())
         try:
             while not stop.is_set():
                 await self._sweep()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), _SWEEP_SECONDS)
         finally:
+            advertising.cancel()
             await self._doors.close()
+            self._resolver.close()
             self._threads.shutdown(wait=False, cancel_futures=True)
             log.info("metadata service stopped", hosts=self._hosts)
 
     async def _sweep(self) -> None:
         try:
             loop = asyncio.get_running_loop()
-            await self._doors.converge(await loop.run_in_executor(self._threads, self._networks))
+            await self._doors.converge(await loop.run_in_executor(self._threads, self._places))
             self._blind = False
         except Exception as error:
             # What is served goes on being served; the next sweep tries again, and there are four in a second.
@@ -70,13 +83,21 @@ class Service:
                 log.error("cannot tell which VPCs to serve", error=str(error))
             self._blind = True
 
-    def _networks(self) -> dict[str, str]:
+    def _places(self) -> dict[str, Places]:
         with self._database.read() as db:
-            return networks_on(db, self._hosts)
+            return places_on(db, self._hosts)
+
+    def _door(self, vpc_id: str, place: Place) -> Door:
+        if place.port == HTTP:
+            return WebDoor(vpc_id, self.respond)
+        if place.kind == "frames":
+            return FrameDoor(vpc_id, self._advertiser)
+        return (StreamDoor if place.kind == "stream" else DatagramDoor)(vpc_id, self._resolver)
 
     async def respond(self, vpc_id: str, request: web.BaseRequest) -> web.Response:
         """Answer a guest: the VPC whose door it came in by, and its address there, name the instance."""
-        question = Question(vpc_id, request.remote or "", request.method, request.path, request.headers)
+        address = (request.remote or "").partition("%")[0]
+        question = Question(vpc_id, address, request.method, request.path, request.headers)
         try:
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._threads, self._answers.answer, question)
@@ -93,14 +114,18 @@ def _response(request: web.BaseRequest, answer: Answer) -> web.Response:
     response.force_close()
     peer = request.transport.get_extra_info("socket") if request.transport else None
     if peer is not None and answer.hops is not None:
-        peer.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, answer.hops)
+        version6 = peer.family == socket.AF_INET6
+        level, option = (
+            (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if version6 else (socket.IPPROTO_IP, socket.IP_TTL)
+        )
+        peer.setsockopt(level, option, answer.hops)
     return response
 
 
 async def serve(
     settings: Settings, database: Database, listeners: Listeners, stop: asyncio.Event, hosts: Collection[str]
 ) -> None:
-    """Serve the metadata of the instances on ``hosts``, which are the names that this machine has, until ``stop``.
+    """Serve the instances on ``hosts``, which are the names that this machine has, until ``stop``.
 
     Tokens are signed under the deployment's secret key; identity documents with the key in DATA/identity.
     """
@@ -108,7 +133,9 @@ async def serve(
     open_vault(settings.secret_key, key_file)
     secret = derive_secret(settings.secret_key or key_file.read_text().strip())
     answers = Answers(database, secret, open_identity(settings.data / "identity"))
-    await Service(answers, database, listeners, hosts, Forwarder(resolvers(settings.guest_dns))).run(stop)
+    resolver = Resolver(database, Upstream(lambda: resolvers(settings.guest_dns)))
+    advertiser = Advertiser(database, hosts, listeners.router, settings.guest_mtu)
+    await Service(answers, resolver, advertiser, database, listeners, hosts).run(stop)
 
 
 def run(settings: Settings) -> None:

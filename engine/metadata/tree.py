@@ -8,8 +8,9 @@ import base64
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
-from engine.desired import domain_name
+from engine.instance_names import host_name
 from engine.metadata.facts import Card, Facts
+from engine.names import domain_name, private_name
 
 VERSIONS = (
     "1.0", "2007-01-19", "2007-03-01", "2007-08-29", "2007-10-10", "2007-12-15", "2008-02-01", "2008-09-01",
@@ -72,10 +73,6 @@ class _Metadata:
     def _primary(self) -> Card | None:
         return self._facts.cards[0] if self._facts.cards else None
 
-    @cached_property
-    def _domain(self) -> str:
-        return domain_name(self._facts.region)
-
     def tree(self) -> dict[str, Node]:
         facts = self._facts
         return {
@@ -109,12 +106,11 @@ class _Metadata:
         }
 
     def _host_name(self) -> str:
-        """Return the name by "EC2 instance hostname types": of the address, or of the instance."""
         facts = self._facts
-        return f"{facts.id}.{self._domain}" if facts.hostname_type == "resource-name" else self._name(facts.private_ip)
+        return host_name(facts.id, facts.private_ip, facts.hostname_type, facts.region, facts.domain)
 
     def _name(self, address: str) -> str:
-        return f"ip-{address.replace('.', '-')}.{self._domain}"
+        return private_name(address, self._facts.domain or domain_name(self._facts.region))
 
     def _devices(self) -> dict[str, Node]:
         """Return the devices by their roles; EC2 writes /dev/ before the root device's name alone."""

@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from engine.drivers.base import DriverError, NetworkDriver, Packet
+from engine.drivers.base import DriverError
+from engine.drivers.networking import NetworkDriver
+from engine.drivers.packets import Packet
 from engine.names import arn
 from engine.reachability.atlas import Atlas
 from engine.reachability.journeys import Journey, travel

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.desired import LOCAL, ROUTE_STATE
-from engine.drivers.base import Hop
+from engine.drivers.packets import Hop
 from engine.prefix_lists import entries_of
 from engine.state import (
     EgressGateway,

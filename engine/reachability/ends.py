@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from engine.desired import PLUGGED
-from engine.drivers.base import EPHEMERAL, Packet
+from engine.drivers.packets import EPHEMERAL, Packet
 from engine.names import arn
 from engine.state import (
     Address,

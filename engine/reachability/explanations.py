@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.drivers.base import Hop
+from engine.drivers.packets import Hop
 from engine.names import arn
 from engine.reachability.atlas import Waypoint
 from engine.reachability.rules import acl_rule, route_table_route

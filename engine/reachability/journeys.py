@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from engine.drivers.base import MOST_HOPS, Hop, NetworkDriver, Packet, reply_to
+from engine.drivers.networking import NetworkDriver
+from engine.drivers.packets import MOST_HOPS, Hop, Packet, reply_to
 
 
 @dataclass(frozen=True)

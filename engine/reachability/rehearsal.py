@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine import desired
-from engine.drivers.base import NetworkDriver
+from engine.drivers.networking import NetworkDriver
 from engine.state import NetworkInterface, SecurityGroup, Vpc
 from settings import Settings
 

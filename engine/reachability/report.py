@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from engine.drivers.base import Packet
+from engine.drivers.packets import Packet
 from engine.reachability.atlas import Atlas, Waypoint
 from engine.reachability.explanations import component, explanation
 from engine.reachability.journeys import Journey

@@ -1,1 +1,1 @@
-"""The resolver of every VPC: private names from the database, all others from the operator's resolvers."""
+"""The resolver of every VPC: what a guest asks at the VPC's base plus two, answered by one process on every host."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers.base import Port, port_uuid
+from engine.drivers.base import port_uuid
+from engine.drivers.networking import Port
 from tests.acceptance.deployment import Deployment, alone, deployed, why_not
 from tests.acceptance.two_networks import OUTSIDER, Guests, TwoNetworks
 from tests.acceptance.wire import Host, eventually, plugged, settle

@@ -92,7 +92,7 @@ class Deployment:
             "GROUNDFOG_IPV6_POOL": POOL_6,
             "GROUNDFOG_INSTANCE_TYPES": str(types),
             # Nobody is there until a test needs somebody who knows names of the outside.
-            "GROUNDFOG_GUEST_DNS": f"127.0.0.1#{self.resolver_port}",
+            "GROUNDFOG_GUEST_DNS": f"127.0.0.1:{self.resolver_port}",
             "GROUNDFOG_FLOW_LOG_STORE": f"file://{home}/store",
         }
 

@@ -9,12 +9,12 @@ from socket import socket
 
 import pytest
 
-from engine.drivers.base import Port, port_uuid
+from engine.drivers.base import port_uuid
 from engine.drivers.netns import MetadataListeners
-from engine.state import Base, Instance, NetworkInterface, PrivateAddress, Subnet, Vpc, now
+from engine.state import Instance
 from engine.state.database import Database
-from engine.state.schema import upgrade
 from settings import Settings
+from tests.acceptance.served import HERE, populated, ports
 from tests.acceptance.two_networks import APP, WEB, TwoNetworks
 from tests.acceptance.wire import Host, eventually, plugged, run, settle
 from tests.engine.imds import Running
@@ -22,17 +22,6 @@ from tests.engine.imds import Running
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("prepared_host")]
 
 SERVER = "169.254.169.254"
-HERE = "a-host"
-
-
-@pytest.fixture(scope="module")
-def cloud(prepared_host: None) -> Iterator[TwoNetworks]:
-    cloud = TwoNetworks()
-    try:
-        cloud.make()
-        yield cloud
-    finally:
-        cloud.remove()
 
 
 @pytest.fixture(scope="module")
@@ -51,47 +40,10 @@ def guests(cloud: TwoNetworks) -> Iterator[dict[str, Host]]:
         yield guests
 
 
-def ports(cloud: TwoNetworks) -> dict[str, Port]:
-    return {name: getattr(cloud, f"{name}_port") for name in ("web", "app", "twin")}
-
-
 @pytest.fixture(scope="module")
 def database(cloud: TwoNetworks, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """An instance for each guest."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('state')}/state.db", durable=False)
-    upgrade(database)
-    owner = {"account": "123456789012", "region": "dc-1"}
-    with database.write() as db:
-        for network in (cloud.network, cloud.twin_network):
-            db.add(Vpc(id=network.id, **owner, cidr=network.cidrs[0], dhcp_options_id="dopt-1"))
-            db.flush()
-            for tag, subnet in enumerate(network.subnets):
-                place = {"vpc_id": network.id, "zone": "dc-1a", "cidr": subnet.cidr, "mac_tag": tag}
-                db.add(Subnet(id=subnet.id, **owner, **place, available_addresses=9))
-        db.flush()
-        for name, port in ports(cloud).items():
-            for row in rows(name, port, owner):
-                db.add(row)
-                db.flush()
-    yield database
-    database.close()
-
-
-def rows(name: str, port: Port, owner: dict[str, str]) -> list[Base]:
-    address = port.addresses[0]
-    here = {"vpc_id": port.network_id, "subnet_id": port.subnet_id}
-    return [
-        Instance(
-            id=f"i-{name}", **owner, **here, reservation_id="r-1", image_id="ami-1", instance_type="t3.micro",
-            root_device_name="/dev/xvda", state="running", launch_time=now(), usage_time=now(), zone="dc-1a", host=HERE,
-            vcpus=1, memory_mib=1, private_ip=address,
-        ),
-        NetworkInterface(
-            id=port.id, **owner, **here, zone="dc-1a", mac=f"02:{name}",
-            private_ip=address, instance_id=f"i-{name}", device_index=0,
-        ),
-        PrivateAddress(subnet_id=port.subnet_id, number=1, address=address, interface_id=port.id, is_primary=True),
-    ]  # fmt: skip
+    yield from populated(cloud, tmp_path_factory.mktemp("state") / "state.db")
 
 
 @pytest.fixture

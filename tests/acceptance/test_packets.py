@@ -10,8 +10,8 @@ from socket import SHUT_RDWR, socket
 
 import pytest
 
-from engine.drivers.base import Nat, Route, Rule
 from engine.drivers.netns import MetadataListeners
+from engine.drivers.networking import Nat, Route, Rule
 from tests.acceptance.two_networks import (
     APP,
     APP_PUBLIC,

@@ -6,7 +6,7 @@ from secrets import token_hex
 
 import pytest
 
-from engine.drivers.base import FilterRule, Rule
+from engine.drivers.networking import FilterRule, Rule
 from engine.drivers.ovn_log import AclLog
 from tests.acceptance.two_networks import ANY, APP, EVERYWHERE, OUT, WEB, Guests, TwoNetworks
 from tests.acceptance.wire import heard, router_mac, settle

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.drivers.base import Nat, NatGateway, Network, Peering, Route, Rule, port_uuid
+from engine.drivers.base import port_uuid
+from engine.drivers.networking import Nat, NatGateway, Network, Peering, Route, Rule
 from tests.acceptance.two_networks import (
     ANY,
     APP,

@@ -7,7 +7,8 @@ from secrets import token_hex
 
 import pytest
 
-from engine.drivers.base import FilterRule, Network, Peering, Port, Route, Rule, port_uuid
+from engine.drivers.base import port_uuid
+from engine.drivers.networking import FilterRule, Network, Peering, Port, Route, Rule
 from tests.acceptance.two_networks import OUTSIDE_6, OUTSIDER_6, RANGE_6, WEB, Guests, TwoNetworks
 from tests.acceptance.wire import Host, eventually, heard, plugged, settle
 

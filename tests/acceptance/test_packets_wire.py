@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.drivers.base import Nat, NatGateway, Packet, Route, Rule
+from engine.drivers.networking import Nat, NatGateway, Route, Rule
+from engine.drivers.packets import Packet
 from tests.acceptance.two_networks import (
     ANY,
     APP,

@@ -4,13 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from engine.drivers.base import (
-    DriverError,
-    FilterRule,
-    Packet,
-    Refused,
-    Route,
-)
+from engine.drivers.base import DriverError, Refused
+from engine.drivers.networking import FilterRule, Route
+from engine.drivers.packets import Packet
 from tests.acceptance.two_answers import Both, words
 from tests.acceptance.two_networks import (
     APP,

@@ -4,17 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.drivers.base import (
-    Group,
-    Nat,
-    NatGateway,
-    Network,
-    Packet,
-    Peering,
-    Port,
-    Route,
-    Rule,
-)
+from engine.drivers.networking import Group, Nat, NatGateway, Network, Peering, Port, Route, Rule
+from engine.drivers.packets import Packet
 from tests.acceptance.two_answers import Both, words
 from tests.acceptance.two_networks import (
     ANY,

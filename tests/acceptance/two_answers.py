@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from engine.drivers.base import Group, Hop, Network, Packet, Port, reply_to
+from engine.drivers.networking import Group, Network, Port
+from engine.drivers.packets import Hop, Packet, reply_to
 from engine.drivers.simulated import Simulated
 from tests.acceptance.two_networks import TwoNetworks
 

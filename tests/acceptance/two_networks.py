@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from secrets import token_hex
 
-from engine.drivers.base import Group, Network, Port, Route, Rule, Subnet, Told, Uplink
+from engine.drivers.networking import Group, Network, Port, Route, Rule, Subnet, Told, Uplink
 from engine.drivers.ovn import External, Ovn
 from engine.drivers.ovn_external import Outside6
 from tests.acceptance.wire import Host, run, settle

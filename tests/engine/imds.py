@@ -5,18 +5,19 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import update
 
+from engine.drivers.networking import Router, Subnet
 from engine.metadata.service import serve
 from engine.state import Instance, NetworkInterface, PrivateAddress
 from engine.state.database import Database
 from tests.cloud import IMAGE, Cloud
 
-HERE = "127.0.0.1"
+HERE, METADATA = "127.0.0.1", "169.254.169.254"
 TTL, TOKEN = "X-aws-ec2-metadata-token-ttl-seconds", "X-aws-ec2-metadata-token"
 
 
@@ -47,38 +48,43 @@ class Accepting(socket.socket):
 
 
 class Loopback:
-    """Listeners (see ``engine.metadata.doors``) without namespaces. ``broken`` VPCs cannot be served."""
+    """Listeners (see ``engine.metadata.doors``) without namespaces. ``broken`` VPCs cannot be served.
+
+    ``sockets`` are those of metadata, by VPC; ``places`` all, by VPC, address, port and kind: each has its own port.
+    """
 
     def __init__(self) -> None:
         self.namespaces: set[str] = set()
         self.broken: set[str] = set()
         self.sockets: dict[str, Accepting] = {}
+        self.places: dict[tuple[str, str, int, str], socket.socket] = {}
+        self.addresses: dict[str, set[str]] = {}
         self.ensured: list[str] = []
-        self.names: dict[tuple[str, str], socket.socket] = {}
+        self.wires: dict[str, socket.socket] = {}
 
-    def ensure_namespace(self, network_id: str, resolver: str = "") -> str:
+    def ensure_namespace(self, network_id: str, addresses: Collection[str]) -> str:
         self.ensured.append(network_id)
         if network_id in self.broken:
             raise RuntimeError("no such luck")
         self.namespaces.add(network_id)
+        self.addresses[network_id] = set(addresses)
         return network_id
 
-    def listen(self, network_id: str, port: int = 80, address: str = "") -> socket.socket:
-        listener = Accepting()
+    def listen(self, network_id: str, address: str, port: int, kind: str) -> socket.socket:
+        listener: socket.socket
+        if kind == "frames":
+            # Its other end is the wire: what is sent by it is heard there, and the other way round.
+            listener, self.wires[network_id] = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self.places[network_id, address, port, kind] = listener
+            return listener
+        assert address in self.addresses[network_id]
+        listener = Accepting() if kind == "stream" else socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         listener.bind((HERE, 0))
-        listener.listen()
-        if port == 80:
-            self.sockets[network_id] = listener
-        return self._kept(network_id, address, listener)
-
-    def hear(self, network_id: str, port: int, address: str) -> socket.socket:
-        """Beside the TCP socket for the same address, so that both have the same port."""
-        hearing = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        hearing.bind((HERE, self.names[network_id, address].getsockname()[1]))
-        return hearing
-
-    def _kept(self, network_id: str, address: str, listener: Accepting) -> Accepting:
-        self.names[network_id, address] = listener
+        if isinstance(listener, Accepting):
+            listener.listen()
+            if (address, port) == (METADATA, 80):
+                self.sockets[network_id] = listener
+        self.places[network_id, address, port, kind] = listener
         return listener
 
     def remove_namespace(self, network_id: str) -> None:
@@ -88,9 +94,21 @@ class Loopback:
     def list_namespaces(self) -> set[str]:
         return set(self.namespaces)
 
+    def router(self, subnet: Subnet) -> Router:
+        return Router("f2:00:01:00:00:01", "fe80::f000:1ff:fe00:1")
+
     def port(self, vpc_id: str) -> int:
         assert eventually(lambda: vpc_id in self.sockets), f"{vpc_id} is not listened to"
         return int(self.sockets[vpc_id].getsockname()[1])
+
+    def port_of(self, vpc_id: str, address: str, kind: str, port: int = 53) -> int:
+        place = (vpc_id, address, port, kind)
+        assert eventually(lambda: place in self.places), f"{place} is not listened at"
+        return int(self.places[place].getsockname()[1])
+
+    def open_places(self, vpc_id: str) -> set[tuple[str, int, str]]:
+        """Return where a VPC's guests are listened to at this moment."""
+        return {place[1:] for place, each in self.places.items() if place[0] == vpc_id and each.fileno() >= 0}
 
 
 class Running:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from engine import desired, tasks
-from engine.drivers.base import Port
+from engine.drivers.networking import Port
 from engine.endpoints import add_interface_service, interfaces_of
 from engine.state import Endpoint, EndpointService, InsightsAnalysis, Instance, NetworkInterface
 from tests.cloud import REGION, Cloud

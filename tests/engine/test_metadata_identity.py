@@ -23,7 +23,8 @@ FACTS = Facts(
     image_id="ami-5fb8c835", instance_type="t2.micro", architecture="x86_64", root_device_name="/dev/xvda",
     launch_time="2016-11-19T16:32:11.123Z", zone="us-west-2b", private_ip="10.158.112.84", hostname_type="ip-name",
     key_name="", public_key="", user_data="", http_tokens="optional", http_endpoint="enabled", http_hop_limit=1,
-    metadata_tags="disabled", zone_id="usw2-az2", dns_hostnames=True, cards=(), devices=(), tags=(),
+    http_ipv6="disabled",
+    metadata_tags="disabled", zone_id="usw2-az2", dns_hostnames=True, domain="", cards=(), devices=(), tags=(),
 )  # fmt: skip
 
 

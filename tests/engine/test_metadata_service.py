@@ -17,7 +17,7 @@ import pytest
 from botocore.utils import IMDSRegionProvider, InstanceMetadataFetcher
 from sqlalchemy import update
 
-from engine.metadata import doors
+from engine.metadata import doors, web_door
 from engine.metadata.identity import open_identity
 from engine.state import Instance
 from tests.cloud import Cloud
@@ -120,7 +120,7 @@ def test_the_database_may_fail(service: Running, vpc: str, monkeypatch: pytest.M
     assert service.get(vpc, "meta-data/")
     with monkeypatch.context() as patch:
         patch.setattr("engine.metadata.answers.find_facts", fail)
-        patch.setattr("engine.metadata.service.networks_on", fail)
+        patch.setattr("engine.metadata.service.places_on", fail)
         assert service.ask(vpc, "/latest/meta-data/").status == 500
         time.sleep(0.5)
     assert service.ask(vpc, "/latest/meta-data/").status == 200
@@ -316,7 +316,7 @@ def _answers(service: Running, vpc: str) -> bool:
 
 
 def test_a_guest_that_says_nothing_is_hung_up_on(service: Running, vpc: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doors, "_CONNECTION_SECONDS", 0.2)
+    monkeypatch.setattr(web_door, "_CONNECTION_SECONDS", 0.2)
     with socket.create_connection((HERE, service.listeners.port(vpc)), timeout=5) as silent:
         silent.sendall(b"GET /latest/meta-data/ HTTP/1.1\r\nHost: ")
         with contextlib.suppress(ConnectionResetError):
@@ -367,10 +367,9 @@ from settings import Settings
 from tests.engine.imds import Loopback
 
 class Told(Loopback):
-    def listen(self, network_id, port=80, address=""):
-        listener = super().listen(network_id, port, address)
-        if port == 80:
-            print(listener.getsockname()[1], flush=True)
+    def listen(self, network_id, address, port, kind):
+        listener = super().listen(network_id, address, port, kind)
+        port == 80 and print(listener.getsockname()[1], flush=True)
         return listener
 
 netns.MetadataListeners = lambda bridge, datapath, owner: Told()

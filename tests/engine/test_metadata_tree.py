@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.metadata.facts import Facts, find_facts, networks_on
+from engine.metadata.facts import Facts, find_facts
+from engine.metadata.places import places_on
 from engine.metadata.tree import VERSIONS, read, tree
 from engine.state import PrivateAddress
 from tests.cloud import Cloud
@@ -281,19 +282,19 @@ def test_an_address_means_nothing_in_another_vpc(cloud: Cloud, instance: dict[st
 
 
 def test_whoever_is_off_is_told_nothing(cloud: Cloud, instance: dict[str, Any]) -> None:
-    def served() -> dict[str, str]:
+    def served() -> set[str]:
         with cloud.database.read() as db:
-            return networks_on(db, {"simulated-us-east-1"})
+            return set(places_on(db, {"simulated-us-east-1"}))
 
-    assert served() == {instance["VpcId"]: "172.31.0.2"}
+    assert served() == {instance["VpcId"]}
     with cloud.database.read() as db:
-        assert networks_on(db, {"another host"}) == {}
+        assert places_on(db, {"another host"}) == {}
     cloud.ec2.stop_instances(InstanceIds=[instance["InstanceId"]])
     assert facts_of(cloud, instance) is not None
     cloud.settle()
     assert describe(cloud, instance["InstanceId"])["State"]["Name"] == "stopped"
     assert facts_of(cloud, instance) is None
-    assert served() == {}
+    assert served() == set()
 
 
 # -- more than one address ---------------------------------------------------------

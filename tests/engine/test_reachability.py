@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 import pytest
 
-from engine.drivers.base import Group, Hop, Network, NetworkDriver, Packet, Port, Route, Rule, Subnet
-from engine.drivers.packets import Kind, Why
+from engine.drivers.networking import Group, Network, NetworkDriver, Port, Route, Rule, Subnet
+from engine.drivers.packets import Hop, Kind, Packet, Why
 from engine.drivers.simulated import Simulated
 from engine.reachability import Atlas, Journey, Waypoint, travel
 from engine.reachability.analysis import finding, journeys

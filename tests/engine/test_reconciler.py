@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from engine.drivers.base import Disk, Group, Machine, Network, Port, Subnet
+from engine.drivers.base import Disk, Machine
+from engine.drivers.networking import Group, Network, Port, Subnet
 from engine.reconciler import check_machine, reconcile
 from engine.state import Instance, Task
 from tests.cloud import Cloud

@@ -1,29 +1,50 @@
-"""Names as a VPC's resolver answers them: its own from the database, all others by asking elsewhere."""
+"""Names as guests ask for them: by UDP and TCP, each by the doors of its VPC."""
 
-import asyncio
+import shutil
 import socket
-import struct
-import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import dns.exception
+import dns.flags
 import dns.message
+import dns.opcode
 import dns.query
 import dns.rcode
+import dns.rdataclass
+import dns.rrset
 import pytest
+from sqlalchemy import update
 
-from engine.endpoints import add_interface_service
-from engine.resolver.forwarder import Forwarder
-from engine.resolver.records import Records
-from engine.resolver.server import NameServer, Resolver
-from engine.state import Instance, Ipv6Address, NetworkInterface, Peering, Vpc
-from tests.cloud import REGION, Cloud
-from tests.engine.imds import run_instance
+from engine.metadata.identity import open_identity
+from tests.cloud import Cloud
+from tests.engine.dns import OUTSIDE, RESOLVER, Fake, ask, code, knows, let_loopback_ask, texts, truncated
+from tests.engine.imds import HERE, Loopback, Running, eventually, run_instance
 
-HERE, DOMAIN = "127.0.0.1", "ec2.internal"
+HOST = "simulated-us-east-1"
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("data") / "identity"
+    open_identity(directory)
+    return directory
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    fake = Fake()
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def cloud(make_cloud: Callable[..., Cloud], identity: Path, fake: Fake) -> Cloud:
+    cloud = make_cloud(guest_dns=f"127.0.0.1:{fake.port}")
+    shutil.copytree(identity, cloud.settings.data / "identity")
+    return cloud
 
 
 @pytest.fixture
@@ -31,222 +52,276 @@ def instance(cloud: Cloud) -> dict[str, Any]:
     return run_instance(cloud)
 
 
-def asked(cloud: Cloud, vpc: str, name: str, kind: str = "A") -> tuple[str, list[str]]:
-    """Return the code and the data of an answer; ``elsewhere`` for what is not the VPC's own."""
-    found = Records(cloud.database).answer(vpc, dns.message.make_query(name, kind))
-    if found is None:
-        return "elsewhere", []
-    return dns.rcode.to_text(found.rcode()), [str(data) for rows in found.answer for data in rows]
+@pytest.fixture
+def vpc(cloud: Cloud, instance: dict[str, Any]) -> str:
+    let_loopback_ask(cloud.database, instance["VpcId"])
+    return str(instance["VpcId"])
 
 
-def ip_name(address: str) -> str:
-    return f"ip-{address.replace('.', '-')}.{DOMAIN}"
+@pytest.fixture
+def net(cloud: Cloud, vpc: str) -> Iterator[Loopback]:
+    listeners = Loopback()
+    running = Running(cloud.settings, cloud.database, listeners, HOST)
+    assert eventually(lambda: len(listeners.open_places(vpc)) == 5)
+    yield listeners
+    running.stop()
 
 
-# -- a VPC's own names ---------------------------------------------------------------
+def name_of(instance: dict[str, Any]) -> str:
+    return f"ip-{instance['PrivateIpAddress'].replace('.', '-')}.ec2.internal"
 
 
-def test_an_address_has_a_name_and_the_name_its_address(cloud: Cloud, instance: dict[str, Any]) -> None:
-    vpc, address = instance["VpcId"], instance["PrivateIpAddress"]
-    assert instance["PrivateDnsName"] == ip_name(address)
-    assert asked(cloud, vpc, ip_name(address)) == ("NOERROR", [address])
-    assert asked(cloud, vpc, ip_name(address).upper()) == ("NOERROR", [address])
-    reverse = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
-    assert asked(cloud, vpc, reverse, "PTR") == ("NOERROR", [f"{ip_name(address)}."])
-    assert asked(cloud, vpc, ip_name(address), "AAAA") == ("NOERROR", [])
+# -- what is answered --------------------------------------------------------------
 
 
-def test_what_is_not_there_does_not_exist_and_nobody_outside_is_asked(cloud: Cloud, instance: dict[str, Any]) -> None:
-    for name in (ip_name("10.9.9.9"), f"nobody.{DOMAIN}", f"i-00000000000000000.{DOMAIN}", f"ip-1-2-3.{DOMAIN}"):
-        assert asked(cloud, instance["VpcId"], name) == ("NXDOMAIN", [])
-    assert asked(cloud, instance["VpcId"], DOMAIN) == ("NOERROR", [])
-    for name in ("example.com", "internal", "1.1.1.1.in-addr.arpa"):
-        assert asked(cloud, instance["VpcId"], name)[0] == "elsewhere"
-
-
-def test_what_does_not_exist_says_for_how_long(cloud: Cloud, instance: dict[str, Any]) -> None:
-    found = Records(cloud.database).answer(instance["VpcId"], dns.message.make_query(f"no.{DOMAIN}", "A"))
-    assert found is not None
-    (soa,) = found.authority
-    assert soa.name.to_text() == f"{DOMAIN}." and soa[0].minimum == 60
-
-
-def test_another_vpc_knows_nothing_of_it(cloud: Cloud, instance: dict[str, Any]) -> None:
-    other = cloud.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
-    assert asked(cloud, other, ip_name(instance["PrivateIpAddress"])) == ("NXDOMAIN", [])
-
-
-def test_a_resource_name_has_the_records_that_were_asked_for(cloud: Cloud, instance: dict[str, Any]) -> None:
-    id, vpc, name = instance["InstanceId"], instance["VpcId"], f"{instance['InstanceId']}.{DOMAIN}"
-    assert asked(cloud, vpc, name) == ("NOERROR", [])
-    with cloud.database.write() as db:
-        row = db.get_one(Instance, id)
-        row.dns_a_record = row.dns_aaaa_record = True
-        row.hostname_type = "resource-name"
-        card = db.query(NetworkInterface).filter_by(instance_id=id).one()
-        db.add(Ipv6Address(subnet_id=card.subnet_id, address="fd6f::1", interface_id=card.id))
-    assert asked(cloud, vpc, name) == ("NOERROR", [instance["PrivateIpAddress"]])
-    assert asked(cloud, vpc, name, "AAAA") == ("NOERROR", ["fd6f::1"])
-    reverse = ".".join(reversed(instance["PrivateIpAddress"].split("."))) + ".in-addr.arpa"
-    assert asked(cloud, vpc, reverse, "PTR") == ("NOERROR", [f"{name}."])
-
-
-def test_without_dns_support_there_is_no_answer(cloud: Cloud, instance: dict[str, Any]) -> None:
-    cloud.ec2.modify_vpc_attribute(VpcId=instance["VpcId"], EnableDnsSupport={"Value": False})
-    assert asked(cloud, instance["VpcId"], ip_name(instance["PrivateIpAddress"])) == ("REFUSED", [])
-
-
-def test_a_region_has_its_own_domain(make_cloud: Any) -> None:
-    cloud = make_cloud(regions="eu-west-1")
-    with cloud.database.write() as db:
-        vpc = db.query(Vpc).first()
-        assert vpc is not None
-        vpc.region = "eu-west-1"
-    assert asked(cloud, vpc.id, "x.eu-west-1.compute.internal") == ("NXDOMAIN", [])
-    assert asked(cloud, vpc.id, f"x.{DOMAIN}")[0] == "elsewhere"
-
-
-def test_a_peers_names_are_known_if_the_peer_lets_them_be(cloud: Cloud, instance: dict[str, Any]) -> None:
-    other = cloud.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
-    peering = Peering(
-        id=Peering.new_id(), account="1", region=REGION, requester_vpc_id=other, requester_cidrs=[],
-        accepter_account="1", accepter_vpc_id=instance["VpcId"], accepter_cidrs=[], status="active", expires="",
-        accepter_dns=False,
-    )  # fmt: skip
-    with cloud.database.write() as db:
-        db.add(peering)
-    name = ip_name(instance["PrivateIpAddress"])
-    assert asked(cloud, other, name)[0] == "NXDOMAIN"
-    with cloud.database.write() as db:
-        db.get_one(Peering, peering.id).accepter_dns = True
-    assert asked(cloud, other, name) == ("NOERROR", [instance["PrivateIpAddress"]])
-
-
-def test_an_endpoint_answers_to_its_own_names_and_to_the_services(cloud: Cloud, instance: dict[str, Any]) -> None:
-    with cloud.database.write() as db:
-        add_interface_service(db, REGION, "com.example.registry", ["192.0.2.1:1"], [443], "registry.example")
-    made = cloud.ec2.create_vpc_endpoint(
-        VpcId=instance["VpcId"], ServiceName="com.example.registry", VpcEndpointType="Interface",
-        SubnetIds=[instance["SubnetId"]],
-    )["VpcEndpoint"]  # fmt: skip
-    chosen = {"NetworkInterfaceIds": made["NetworkInterfaceIds"]}
-    (card,) = cloud.ec2.describe_network_interfaces(**chosen)["NetworkInterfaces"]
-    regional, zonal, own = (entry["DnsName"] for entry in made["DnsEntries"])
-    for name in (regional, zonal, own):
-        assert asked(cloud, instance["VpcId"], name) == ("NOERROR", [card["PrivateIpAddress"]])
-    assert asked(cloud, instance["VpcId"], zonal.replace("us-east-1", "us-west-1", 1)) == ("NXDOMAIN", [])
-    cloud.ec2.modify_vpc_endpoint(VpcEndpointId=made["VpcEndpointId"], PrivateDnsEnabled=False)
-    assert asked(cloud, instance["VpcId"], own)[0] == "elsewhere"
-
-
-# -- on the wire ---------------------------------------------------------------------
-
-
-class Upstream:
-    """A resolver that answers every A query with 192.0.2.7, by UDP and TCP; a ``silent`` one does not."""
-
-    def __init__(self, silent: bool = False) -> None:
-        self.heard: list[bytes] = []
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind((HERE, 0))
-        self.port = self._udp.getsockname()[1]
-        self._tcp = socket.create_server((HERE, self.port))
-        if not silent:
-            for work in (self._by_udp, self._by_tcp):
-                threading.Thread(target=work, daemon=True).start()
-
-    def _answer(self, wire: bytes) -> bytes:
-        self.heard.append(wire)
-        answer = dns.message.make_response(dns.message.from_wire(wire), recursion_available=True)
-        answer.answer.append(dns.rrset.from_text(answer.question[0].name, 5, "IN", "A", "192.0.2.7"))
-        return answer.to_wire()
-
-    def _by_udp(self) -> None:
-        while True:
-            wire, peer = self._udp.recvfrom(4096)
-            self._udp.sendto(self._answer(wire), peer)
-
-    def _by_tcp(self) -> None:
-        while True:
-            connection, _ = self._tcp.accept()
-            with connection:
-                (length,) = struct.unpack("!H", connection.recv(2))
-                answer = self._answer(connection.recv(length))
-                connection.sendall(struct.pack("!H", len(answer)) + answer)
-
-
-@contextmanager
-def serving(cloud: Cloud, vpc: str, *servers: str) -> Iterator[int]:
-    """Serve a VPC's names on loopback; yield the port."""
-    stream = socket.create_server((HERE, 0))
-    port = stream.getsockname()[1]
-    hearing = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    hearing.bind((HERE, port))
-    loop, threads = asyncio.new_event_loop(), ThreadPoolExecutor(2)
-    server = NameServer(vpc, Resolver(Records(cloud.database), Forwarder(servers), threads))
-    loop.run_until_complete(server.open([stream], [hearing]))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield port
-    finally:
-        asyncio.run_coroutine_threadsafe(server.close(), loop).result(5)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-        threads.shutdown()
-
-
-def test_guests_ask_by_udp_and_tcp(cloud: Cloud, instance: dict[str, Any]) -> None:
-    query = dns.message.make_query(ip_name(instance["PrivateIpAddress"]), "A")
-    with serving(cloud, instance["VpcId"]) as port:
-        for ask in (dns.query.udp, dns.query.tcp):
-            answer = ask(query, HERE, timeout=5, port=port)
-            assert [str(data) for data in answer.answer[0]] == [instance["PrivateIpAddress"]]
-
-
-def test_other_names_are_asked_for_elsewhere_under_an_id_that_nobody_can_guess(
-    cloud: Cloud, instance: dict[str, Any]
+def test_the_name_of_an_address_is_answered_from_what_is_there(
+    net: Loopback, vpc: str, instance: dict[str, Any], fake: Fake
 ) -> None:
-    upstream, query = Upstream(), dns.message.make_query("example.com", "A")
-    with serving(cloud, instance["VpcId"], f"{HERE}#{upstream.port}") as port:
-        for ask in (dns.query.udp, dns.query.tcp):
-            answer = ask(query, HERE, timeout=5, port=port)
-            assert [str(data) for data in answer.answer[0]] == ["192.0.2.7"] and answer.id == query.id
-        for _ in range(4):
-            dns.query.udp(query, HERE, timeout=5, port=port)
-    assert len({wire[:2] for wire in upstream.heard}) > 2
+    reply = ask(net, vpc, name_of(instance))
+    assert (code(reply), texts(reply)) == ("NOERROR", [instance["PrivateIpAddress"]])
+    assert reply.flags & dns.flags.RA and reply.answer[0].ttl == 60
+    missing = ask(net, vpc, "ip-172-31-255-7.ec2.internal")
+    assert (code(missing), missing.answer) == ("NXDOMAIN", [])
+    assert [rrset.to_text() for rrset in missing.authority] == [
+        "ec2.internal. 60 IN SOA ns.ec2.internal. hostmaster.ec2.internal. 1 3600 900 604800 60"
+    ]
+    assert fake.asked == []
 
 
-def test_the_next_resolver_is_asked_when_one_is_silent(cloud: Cloud, instance: dict[str, Any]) -> None:
-    silent, upstream = Upstream(silent=True), Upstream()
-    query = dns.message.make_query("example.com", "A")
-    with serving(cloud, instance["VpcId"], f"{HERE}#{silent.port}", f"{HERE}#{upstream.port}") as port:
-        assert dns.query.udp(query, HERE, timeout=6, port=port).answer
+def test_what_is_not_the_vpcs_own_is_asked_of_the_operators_resolver(net: Loopback, vpc: str, fake: Fake) -> None:
+    for how in ("datagram", "stream"):
+        reply = ask(net, vpc, "www.example.com", how=how)
+        assert (code(reply), texts(reply)) == ("NOERROR", [OUTSIDE])
+    assert fake.names == ["www.example.com."] * 2
+    assert len({query.id for query in fake.asked}) == 2 and all(query.edns == 0 for query in fake.asked)
 
 
-def test_who_is_never_answered_is_told_so(cloud: Cloud, instance: dict[str, Any]) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
-        closed.bind((HERE, 0))
-        nobody = closed.getsockname()[1]
-    with serving(cloud, instance["VpcId"], f"{HERE}#{nobody}") as port:
-        answer = dns.query.udp(dns.message.make_query("example.com", "A"), HERE, timeout=6, port=port)
-    assert answer.rcode() == dns.rcode.SERVFAIL
+def test_a_launch_is_seen_at_once(net: Loopback, vpc: str, cloud: Cloud) -> None:
+    other = run_instance(cloud)
+    assert texts(ask(net, vpc, name_of(other))) == [other["PrivateIpAddress"]]
+    cloud.ec2.terminate_instances(InstanceIds=[other["InstanceId"]])
+    cloud.settle()
+    assert code(ask(net, vpc, name_of(other))) == "NXDOMAIN"
 
 
-def test_nonsense_hurts_nobody(cloud: Cloud, instance: dict[str, Any]) -> None:
-    query = dns.message.make_query(ip_name(instance["PrivateIpAddress"]), "A")
-    answer = dns.message.make_response(query).to_wire()
-    broken = query.to_wire()[:-3]
-    with serving(cloud, instance["VpcId"]) as port, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as guest:
+def test_what_others_say_comes_through_as_it_is(net: Loopback, vpc: str, fake: Fake) -> None:
+    fake.say = lambda query, _: knows(query, code=dns.rcode.NXDOMAIN)
+    assert code(ask(net, vpc, "nothing.example.com")) == "NXDOMAIN"
+    fake.say = lambda query, _: knows(query, code=dns.rcode.REFUSED)
+    assert code(ask(net, vpc, "closed.example.com")) == "REFUSED"
+    assert len(fake.asked) == 3, "a refusal is asked for twice"
+
+
+def test_dnssec_comes_through_for_who_wants_it(net: Loopback, vpc: str, fake: Fake) -> None:
+    def say(query: dns.message.Message, _: str) -> dns.message.Message:
+        reply = knows(query)
+        reply.flags |= dns.flags.AD
+        return reply
+
+    fake.say = say
+    assert ask(net, vpc, "example.com", want_dnssec=True).flags & dns.flags.AD
+    assert fake.asked[-1].ednsflags & dns.flags.DO
+    ask(net, vpc, "example.com")
+    assert not fake.asked[-1].ednsflags & dns.flags.DO
+
+
+# -- long answers ------------------------------------------------------------------
+
+
+def test_an_answer_too_long_for_udp_is_asked_for_by_tcp(net: Loopback, vpc: str, fake: Fake) -> None:
+    many = [f"192.0.2.{n}" for n in range(100)]
+    fake.say = lambda query, how: knows(query, *many) if how == "tcp" else truncated(query)
+    short = ask(net, vpc, "many.example.com")
+    assert short.flags & dns.flags.TC and not short.answer
+    assert len(short.to_wire()) <= 512
+    assert sorted(texts(ask(net, vpc, "many.example.com", how="stream"))) == sorted(many)
+
+
+def test_who_takes_more_is_given_more(net: Loopback, vpc: str, fake: Fake) -> None:
+    some = [f"192.0.2.{n}" for n in range(50)]
+    fake.say = lambda query, _: knows(query, *some)
+    assert ask(net, vpc, "some.example.com").flags & dns.flags.TC
+    assert len(texts(ask(net, vpc, "some.example.com", use_edns=0, payload=4096))) == 50
+    fake.say = lambda query, _: knows(query, *[f"192.0.2.{n}" for n in range(200)])
+    long = ask(net, vpc, "some.example.com", use_edns=0, payload=4096)
+    assert long.flags & dns.flags.TC and len(long.to_wire()) <= 1232
+
+
+# -- servers that fail -------------------------------------------------------------
+
+
+def test_the_next_server_is_asked_where_one_is_silent(
+    make_cloud: Callable[..., Cloud], identity: Path, fake: Fake
+) -> None:
+    silent = Fake(lambda *_: None)
+    cloud = make_cloud(guest_dns=f"127.0.0.1:{silent.port}, 127.0.0.1:{fake.port}")
+    shutil.copytree(identity, cloud.settings.data / "identity")
+    vpc = run_instance(cloud)["VpcId"]
+    let_loopback_ask(cloud.database, vpc)
+    listeners = Loopback()
+    running = Running(cloud.settings, cloud.database, listeners, HOST)
+    try:
+        assert texts(ask(listeners, vpc, "example.com")) == [OUTSIDE]
+        began = time.monotonic()
+        assert texts(ask(listeners, vpc, "example.org")) == [OUTSIDE]
+        assert time.monotonic() - began < 0.5, "what answered last is asked first"
+    finally:
+        running.stop()
+        silent.close()
+
+
+def test_without_any_server_there_is_an_answer_before_the_guest_asks_again(
+    net: Loopback, vpc: str, fake: Fake, instance: dict[str, Any]
+) -> None:
+    fake.say = lambda *_: None
+    began = time.monotonic()
+    assert code(ask(net, vpc, "example.com")) == "SERVFAIL"
+    assert time.monotonic() - began < 4.9
+    assert texts(ask(net, vpc, name_of(instance)))
+
+
+def test_an_answer_to_another_question_is_not_believed(net: Loopback, vpc: str, fake: Fake) -> None:
+    def lie(query: dns.message.Message, _: str) -> dns.message.Message:
+        other = dns.message.make_query("other.example.com", "A", id=query.id)
+        return knows(other)
+
+    fake.say = lie
+    assert code(ask(net, vpc, "example.com")) == "SERVFAIL"
+
+
+def test_the_database_may_fail(net: Loopback, vpc: str, monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("disk on fire")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.resolver.resolver.find_name", fail)
+        assert code(ask(net, vpc, "example.com")) == "SERVFAIL"
+    assert code(ask(net, vpc, "example.com")) == "NOERROR"
+
+
+# -- who is answered ---------------------------------------------------------------
+
+
+def test_a_vpc_without_dns_support_is_silent(net: Loopback, vpc: str, cloud: Cloud) -> None:
+    assert {place[0] for place in net.open_places(vpc)} == {"169.254.169.254", RESOLVER, "172.31.0.2"}
+    cloud.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsSupport={"Value": False})
+    assert eventually(lambda: net.open_places(vpc) == {("169.254.169.254", 80, "stream")})
+    assert net.addresses[vpc] == {"169.254.169.254"}
+    cloud.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsSupport={"Value": True})
+    assert eventually(lambda: len(net.open_places(vpc)) == 5)
+    assert code(ask(net, vpc, "example.com")) == "NOERROR"
+
+
+def test_the_doors_that_stay_are_not_shut_meanwhile(net: Loopback, vpc: str, cloud: Cloud) -> None:
+    before = net.sockets[vpc]
+    cloud.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsSupport={"Value": False})
+    assert eventually(lambda: len(net.open_places(vpc)) == 1)
+    assert net.sockets[vpc] is before
+
+
+def test_strangers_are_not_answered(net: Loopback, vpc: str, cloud: Cloud, fake: Fake) -> None:
+    with cloud.database.write() as db:
+        from engine.state import VpcCidrBlock
+
+        db.execute(update(VpcCidrBlock).where(VpcCidrBlock.cidr == "127.0.0.0/8").values(cidr="127.0.0.0/30"))
+    assert code(ask(net, vpc, "example.com")) == "NOERROR"
+    time.sleep(0.6)
+    before = len(fake.asked)
+    with pytest.raises(dns.exception.Timeout):
+        dns.query.udp(
+            dns.message.make_query("example.com", "A"), HERE, timeout=0.5, source="127.0.0.9",
+            port=net.port_of(vpc, RESOLVER, "datagram"),
+        )  # fmt: skip
+    with pytest.raises(EOFError):
+        ask(net, vpc, "example.com", how="stream", guest="127.0.0.9")
+    assert len(fake.asked) == before
+
+
+def test_a_guest_that_asks_too_much_is_not_heard_and_others_are(
+    net: Loopback, vpc: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = net.port_of(vpc, RESOLVER, "datagram")
+    wire = dns.message.make_query("ec2.internal", "SOA").to_wire()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as greedy:
+        greedy.bind((HERE, 0))
+        greedy.settimeout(0.5)
+        began = time.monotonic()
+        for _ in range(4000):
+            greedy.sendto(wire, (HERE, port))
+        answered = 0
+        try:
+            while True:
+                greedy.recv(4096)
+                answered += 1
+        except TimeoutError:
+            pass
+        assert 0 < answered <= 1024 * (time.monotonic() - began + 1)
+    assert code(ask(net, vpc, "ec2.internal", "SOA", guest="127.0.0.3")) == "NOERROR"
+
+
+def test_the_doors_of_a_vpc_with_ipv6_are_there_by_ipv6_too(net: Loopback, vpc: str, cloud: Cloud) -> None:
+    from engine.state import SubnetCidrBlock
+
+    subnet = cloud.ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"][0]["SubnetId"]
+    with cloud.database.write() as db:
+        db.add(SubnetCidrBlock(id="subnet-cidr-assoc-1", subnet_id=subnet, cidr="fd6f:6700::/64"))
+    assert eventually(lambda: len(net.open_places(vpc)) == 9)
+    assert net.addresses[vpc] >= {"fd00:ec2::254", "fd00:ec2::253"}
+
+
+# -- packets that are none ---------------------------------------------------------
+
+
+def test_a_packet_that_is_no_question_does_no_harm(net: Loopback, vpc: str) -> None:
+    query = dns.message.make_query("example.com", "A").to_wire()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as guest:
         guest.settimeout(0.3)
-        for wire, replied in ((b"", False), (b"x" * 11, False), (answer, False), (broken, True), (b"\0" * 12, True)):
-            guest.sendto(wire, (HERE, port))
-            began = time.monotonic()
-            try:
-                assert guest.recv(4096)[3] & 0x0F == dns.rcode.FORMERR and replied
-            except TimeoutError:
-                assert not replied, (wire, time.monotonic() - began)
-        with socket.create_connection((HERE, port)) as connection:
-            connection.sendall(b"\xff\xff half")
-        assert dns.query.udp(query, HERE, timeout=5, port=port).answer
+        guest.connect((HERE, net.port_of(vpc, RESOLVER, "datagram")))
+        for wire in (b"", b"x", query[:11], bytes([*query[:2], 0x80, *query[3:]])):
+            guest.send(wire)
+        with pytest.raises(TimeoutError):
+            guest.recv(4096)
+        guest.settimeout(3)
+        for wire in (query[:14], query + b"junk", query[:12] + b"\xc0\x0c\x00\x01\x00\x01"):
+            guest.send(wire)
+            reply = guest.recv(4096)
+            assert (reply[:2], reply[3] & 15, len(reply)) == (query[:2], dns.rcode.FORMERR, 12)
+    assert code(ask(net, vpc, "example.com")) == "NOERROR"
+
+
+def test_a_connection_may_end_at_any_moment(net: Loopback, vpc: str) -> None:
+    address = (HERE, net.port_of(vpc, RESOLVER, "stream"))
+    for sent in (b"", b"\x00", b"\x00\x20abc", b"\x00\x00", b"\xff\xff" + bytes(100)):
+        with socket.create_connection(address, timeout=3) as connection:
+            connection.sendall(sent)
+    assert code(ask(net, vpc, "example.com", how="stream")) == "NOERROR"
+
+
+def test_one_connection_serves_several_questions(net: Loopback, vpc: str) -> None:
+    with socket.create_connection((HERE, net.port_of(vpc, RESOLVER, "stream")), timeout=3) as connection:
+        for name in ("a.example.com", "b.example.com"):
+            query = dns.message.make_query(name, "A")
+            dns.query.send_tcp(connection, query)
+            reply, _ = dns.query.receive_tcp(connection)
+            assert query.is_response(reply)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"rdtype": "AXFR"}, "REFUSED"),
+        ({"rdtype": "TXT", "rdclass": "CH"}, "REFUSED"),
+        ({"rdtype": "A", "use_edns": 1}, "BADVERS"),
+    ],
+)
+def test_some_questions_are_refused(net: Loopback, vpc: str, change: dict[str, Any], expected: str, fake: Fake) -> None:
+    query = dns.message.make_query("example.com", **change)
+    reply = dns.query.tcp(query, HERE, timeout=3, port=net.port_of(vpc, RESOLVER, "stream"), one_rr_per_rrset=True)
+    assert code(reply) == expected
+    assert fake.asked == []
+
+
+def test_other_operations_are_not_implemented(net: Loopback, vpc: str) -> None:
+    query = dns.message.make_query("example.com", "SOA")
+    query.set_opcode(dns.opcode.NOTIFY)
+    assert code(dns.query.udp(query, HERE, timeout=3, port=net.port_of(vpc, RESOLVER, "datagram"))) == "NOTIMP"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine import desired
-from engine.drivers.base import Told
+from engine.drivers.networking import Told
 from tests.cloud import OPERATOR, Cloud
 
 

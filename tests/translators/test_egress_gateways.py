@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine import desired
-from engine.drivers.base import Uplink
+from engine.drivers.networking import Uplink
 from tests.cloud import Cloud
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine import desired
-from engine.drivers.base import Network
+from engine.drivers.networking import Network
 from engine.flow_logs.fields import DEFAULT, VERSIONS
 from tests.cloud import OPERATOR, Cloud
 

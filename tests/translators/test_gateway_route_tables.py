@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine import desired
-from engine.drivers.base import Route, Uplink
+from engine.drivers.networking import Route, Uplink
 from engine.state import PrefixList
 from tests.cloud import OPERATOR, REGION, Cloud
 

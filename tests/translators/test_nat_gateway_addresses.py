@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine import desired, tasks
-from engine.drivers.base import Nat, NatGateway
+from engine.drivers.networking import Nat, NatGateway
 from tests.cloud import Cloud
 from tests.translators.nats import allocate, make_gateway, make_subnet, make_vpc, see, see_interface, statuses
 

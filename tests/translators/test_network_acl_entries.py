@@ -7,7 +7,7 @@ import pytest
 
 from engine import desired
 from engine.default_vpc import new_id
-from engine.drivers.base import FilterRule
+from engine.drivers.networking import FilterRule
 from engine.state import SubnetCidrBlock
 from tests.cloud import Cloud
 

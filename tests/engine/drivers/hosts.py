@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from engine.drivers.base import AttachedDisk, Compute, Disk, Group, Machine, Network, Nic, Port, Storage, Subnet
+from engine.drivers.base import AttachedDisk, Compute, Disk, Machine, Nic, Storage
+from engine.drivers.networking import Group, Network, Port, Subnet
 from engine.drivers.qcow2 import Qcow2
 from engine.drivers.simulated import Simulated
 from tests.engine.drivers.images import write_guest

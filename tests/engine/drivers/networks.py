@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from engine.drivers.base import (
+from engine.drivers.networking import (
     FilterRule,
     Group,
     Nat,

@@ -5,15 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.drivers.base import (
-    DriverError,
-    Group,
-    Nat,
-    NetworkDriver,
-    Port,
-    Refused,
-    Rule,
-)
+from engine.drivers.base import DriverError, Refused
+from engine.drivers.networking import Group, Nat, NetworkDriver, Port, Rule
 from engine.drivers.ovn import Ovn
 from engine.drivers.simulated import Simulated
 from tests.engine.drivers.networks import GROUP, NETWORK, PORT, SUBNET, make

@@ -7,17 +7,8 @@ from statistics import median
 
 import pytest
 
-from engine.drivers.base import (
-    DriverError,
-    Group,
-    Nat,
-    Network,
-    Refused,
-    Route,
-    Rule,
-    Uplink,
-    port_uuid,
-)
+from engine.drivers.base import DriverError, Refused, port_uuid
+from engine.drivers.networking import Group, Nat, Network, Route, Rule, Uplink
 from engine.drivers.ovn import Ovn
 from engine.drivers.ovn_groups import match
 from tests.engine.drivers.networks import EXTERNAL, GATEWAY, GROUP, NETWORK, OTHER_SUBNET, PORT, SSH, SUBNET, make

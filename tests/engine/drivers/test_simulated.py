@@ -10,19 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from engine.drivers.base import (
-    AttachedDisk,
-    Disk,
-    DriverError,
-    Group,
-    Location,
-    Machine,
-    Network,
-    Nic,
-    Port,
-    Refused,
-    Subnet,
-)
+from engine.drivers.base import AttachedDisk, Disk, DriverError, Location, Machine, Nic, Refused
+from engine.drivers.networking import Group, Network, Port, Subnet
 from engine.drivers.simulated import Simulated
 from tests.engine.drivers.images import write_guest
 

@@ -5,20 +5,9 @@ from typing import Any
 
 import pytest
 
-from engine.drivers.base import (
-    DriverError,
-    FilterRule,
-    Hop,
-    Nat,
-    NetworkDriver,
-    Packet,
-    Peering,
-    Port,
-    Refused,
-    Route,
-    Rule,
-    reply_to,
-)
+from engine.drivers.base import DriverError, Refused
+from engine.drivers.networking import FilterRule, Nat, NetworkDriver, Peering, Port, Route, Rule
+from engine.drivers.packets import Hop, Packet, reply_to
 from engine.drivers.simulated import Simulated
 from tests.engine.drivers.networks import ANY, GROUP, NETWORK, OUT, PORT, make
 

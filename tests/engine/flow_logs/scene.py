@@ -1,7 +1,7 @@
 """A card in a network, and what is told of its packets."""
 
-from engine.drivers.base import Network, Peering, Route, Subnet
 from engine.drivers.flows import Dropped, Flow, Passed
+from engine.drivers.networking import Network, Peering, Route, Subnet
 from engine.flow_logs.fields import DEFAULT, fields_of
 from engine.flow_logs.rows import Card, Log
 
