@@ -283,3 +283,24 @@ resource "aws_vpc_endpoint" "interface" {
   security_group_ids  = [aws_security_group.web.id]
   private_dns_enabled = true
 }
+
+resource "aws_flow_log" "bucket" {
+  vpc_id                   = aws_vpc.main.id
+  traffic_type             = "ALL"
+  log_destination_type     = "s3"
+  log_destination          = "arn:aws:s3:::flow-logs/vpc"
+  max_aggregation_interval = 60
+  destination_options {
+    file_format        = "plain-text"
+    per_hour_partition = true
+  }
+}
+
+resource "aws_flow_log" "group" {
+  subnet_id            = aws_subnet.private[0].id
+  traffic_type         = "REJECT"
+  log_destination_type = "cloud-watch-logs"
+  log_destination      = "arn:aws:logs:${data.aws_region.here.name}:${aws_vpc.main.owner_id}:log-group:rejected"
+  iam_role_arn         = "arn:aws:iam::${aws_vpc.main.owner_id}:role/flow-logs"
+  tags                 = { Name = var.name }
+}
