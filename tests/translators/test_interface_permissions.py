@@ -26,7 +26,7 @@ def grant(ec2: Any, eni: str, permission: str) -> str:
     asked = {"NetworkInterfaceId": eni, "AwsAccountId": OTHER, "Permission": permission}
     made = ec2.create_network_interface_permission(**asked)["InterfacePermission"]
     id = str(made["NetworkInterfacePermissionId"])
-    assert made == {"NetworkInterfacePermissionId": id, "PermissionState": {"State": "granted"}, **asked}
+    assert made == {"NetworkInterfacePermissionId": id, "PermissionState": {"State": "GRANTED"}, **asked}
     return id
 
 
