@@ -31,9 +31,7 @@ _NOT_FOUND = {
     ),
     "InsightsPath": ("InvalidNetworkInsightsPathId.NotFound", "The network insights path ID '{}' does not exist"),
     "Instance": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
-    "InterfacePermission": (
-        "InvalidNetworkInterfacePermissionID.NotFound", "The network interface permission ID '{}' does not exist"
-    ),
+    "InterfacePermission": ("InvalidPermissionID.NotFound", "The permission ID '{}' does not exist"),
     "InternetGateway": ("InvalidInternetGatewayID.NotFound", "The internetGateway ID '{}' does not exist"),
     "KeyPair": ("InvalidKeyPair.NotFound", "The key pair '{}' does not exist"),
     "NatGateway": ("NatGatewayNotFound", "The Nat Gateway {} was not found"),

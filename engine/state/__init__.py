@@ -4,7 +4,7 @@ from engine.state.account import AccessKey, Account
 from engine.state.address import Address, AddressTransfer
 from engine.state.base import RESOURCES, Base, Resource, now, timestamp
 from engine.state.egress_gateway import EgressGateway
-from engine.state.endpoint import Endpoint, EndpointService
+from engine.state.endpoint import Endpoint, EndpointGroup, EndpointService
 from engine.state.flow_log import FlowLog
 from engine.state.image import Image, ImageBlockDevice, LaunchPermission
 from engine.state.instance import ConsoleOutput, Instance
@@ -38,6 +38,7 @@ __all__ = [
     "DhcpOptions",
     "EgressGateway",
     "Endpoint",
+    "EndpointGroup",
     "EndpointService",
     "FlowLog",
     "Host",

@@ -50,7 +50,8 @@ def make_endpoint(cloud: Cloud, servers: list[str], ports: list[int]) -> tuple[s
     """Return the ids of an endpoint and of its interface."""
     with cloud.database.write() as db:
         add_interface_service(db, REGION, SERVICE, servers, ports)
-    subnet = cloud.ec2.describe_subnets()["Subnets"][0]
+    chosen = [{"Name": "cidr-block", "Values": ["172.31.0.0/20"]}]
+    (subnet,) = cloud.ec2.describe_subnets(Filters=chosen)["Subnets"]
     made = cloud.ec2.create_vpc_endpoint(
         VpcId=subnet["VpcId"], ServiceName=SERVICE, VpcEndpointType="Interface", SubnetIds=[subnet["SubnetId"]]
     )["VpcEndpoint"]

@@ -886,6 +886,18 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_subnet_cidr_reservation_subnet_id"), ["subnet_id"], unique=False)
 
     op.create_table(
+        "vpc_endpoint_group",
+        sa.Column("endpoint_id", sa.String(length=40), nullable=False),
+        sa.Column("group_id", sa.String(length=40), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["endpoint_id"], ["vpc_endpoint.id"], name=op.f("vpc_endpoint_group_endpoint_id_fkey")),
+        sa.ForeignKeyConstraint(["group_id"], ["security_group.id"], name=op.f("vpc_endpoint_group_group_id_fkey")),
+        sa.PrimaryKeyConstraint("endpoint_id", "group_id", name=op.f("vpc_endpoint_group_pkey")),
+    )
+    with op.batch_alter_table("vpc_endpoint_group", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_vpc_endpoint_group_group_id"), ["group_id"], unique=False)
+
+    op.create_table(
         "interface_group",
         sa.Column("interface_id", sa.String(length=40), nullable=False),
         sa.Column("group_id", sa.String(length=40), nullable=False),
