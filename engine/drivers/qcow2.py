@@ -16,18 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.drivers.base import Disk, DriverError, Location, Refused
-from engine.drivers.qcow2_images import LARGEST_GIB, check_image
-from engine.drivers.qcow2_layers import (
-    FROZEN,
-    GIB,
-    WRITTEN,
-    Layers,
-    link,
-    partials_of,
-    read_header,
-    run,
-    sync,
-)
+from engine.drivers.qcow2_header import read_header
+from engine.drivers.qcow2_images import GIB, LARGEST_GIB, check_image
+from engine.drivers.qcow2_layers import FROZEN, WRITTEN, Layers, link, partials_of, run, sync
 
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 

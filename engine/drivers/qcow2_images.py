@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.drivers.base import DriverError, Refused
-from engine.drivers.qcow2_layers import GIB, QCOW2_MAGIC, run
+from engine.drivers.qcow2_header import QCOW2_MAGIC
+from engine.drivers.qcow2_layers import run
 
+GIB = 2**30
 LARGEST_GIB = 64 * 1024
 FORMATS = {"raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi"}
 WHOLE_VMDK = {"monolithicSparse", "streamOptimized"}

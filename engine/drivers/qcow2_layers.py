@@ -8,28 +8,18 @@ ext4 allows 65,000 for one file.
 
 import fcntl
 import os
-import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 from engine.drivers.base import CALL_LIMIT, DriverError
+from engine.drivers.qcow2_header import Header, NotALayer, read_header
 
-GIB = 2**30
-QCOW2_MAGIC = b"QFI\xfb"
 WRITTEN = 0o640
 FROZEN = 0o440
 """The modes of a layer that is written, and of one that is not any more: QEMU's user cannot open that for writing."""
-
-
-class Header(NamedTuple):
-    """What a layer says of itself."""
-
-    virtual_bytes: int
-    below: Path | None
 
 
 class Layers:
@@ -70,11 +60,12 @@ class Layers:
             self._drop(partial)
 
     def cover(self, partial: Path, below: Path, size: str) -> Header:
-        """Make an empty layer of ``size`` (qemu-img's words) upon the one named ``below``; return that one's header.
+        """Make an empty layer of a disk upon the one named ``below``, and return that one's header.
 
-        Raise DriverError when there is no such layer.
+        ``size`` is in qemu-img's words.        Raise DriverError when there is no such layer.
         """
-        source = self._sources / f"{partial.name.partition('.')[0]}.{uuid4().hex}.qcow2"
+        disk_id = partial.relative_to(self.disks).parts[0].partition(".")[0]
+        source = self._sources / f"{disk_id}.{uuid4().hex}.qcow2"
         # Unseen (-u): a running machine may have the lower layer open still, and its new name does not exist yet.
         run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", str(source), "-F", "qcow2", str(partial), size)
         sync(partial)
@@ -111,31 +102,12 @@ class Layers:
                 if name.stat().st_nlink > 1:
                     name.unlink()
                     return None
-                below = _header(name).below
-            except (FileNotFoundError, ValueError):
+                below = read_header(name).below
+            except (FileNotFoundError, NotALayer):
                 return None
             except OSError as error:
                 raise DriverError(f"cannot remove {name}: {error}") from error
         return below if below is not None and below.parent == self._sources else None
-
-
-def read_header(path: Path) -> Header:
-    """Read what one of our own files says of itself, also while QEMU has it open; raise DriverError if it is none."""
-    try:
-        return _header(path)
-    except (OSError, ValueError) as error:
-        raise DriverError(f"cannot read {path}: {error}") from error
-
-
-def _header(path: Path) -> Header:
-    with path.open("rb") as stream:
-        fixed = stream.read(32)
-        if len(fixed) < 32 or not fixed.startswith(QCOW2_MAGIC):
-            raise ValueError("it is not a qcow2 file")
-        start, length, size = struct.unpack(">8xQI4xQ", fixed)
-        stream.seek(start)
-        below = stream.read(length) if start else b""
-    return Header(size, Path(os.fsdecode(below)) if below else None)
 
 
 def link(present: Path, name: Path) -> None:
