@@ -60,8 +60,8 @@ def disk(db: Session, volume_id: str) -> tuple[base.Disk, str] | None:
 
 _DISKS = Prepared(
     select(
-        Volume.id, _size, Volume.snapshot_id, Volume.volume_type, Volume.iops, Volume.throughput,
-        VolumeAttachment.guest_device, VolumeAttachment.state,
+        Volume.id, _size, Volume.snapshot_id, Volume.size.label("volume_size"), Volume.volume_type, Volume.iops,
+        Volume.throughput, VolumeAttachment.guest_device, VolumeAttachment.state,
     )
     .join(VolumeAttachment, VolumeAttachment.volume_id == Volume.id)
     .where(VolumeAttachment.instance_id == bindparam("id"))

@@ -50,7 +50,8 @@ _RUNNING = [
         .where(Instance.id == bindparam("instance"))
         .values(state="running", state_reason_code="", state_reason="", transition_reason=""),
         update(VolumeAttachment)
-        .where(VolumeAttachment.instance_id == bindparam("instance"), VolumeAttachment.state.not_in(LEAVING))
+        .where(VolumeAttachment.instance_id == bindparam("instance"))
+        .where(*(VolumeAttachment.state != leaving for leaving in LEAVING))
         .values(state="attached"),
         update(NetworkInterface)
         .where(NetworkInterface.instance_id == bindparam("instance"), NetworkInterface.attachment_status != "detaching")
