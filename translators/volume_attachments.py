@@ -106,7 +106,10 @@ def _attached(
 ) -> tuple[VolumeAttachment, Instance]:
     """Return the attachment that is meant and its instance, which is locked first, as by every other call."""
     mine = select(VolumeAttachment).filter_by(volume_id=volume_id)
-    holder = instance_id or call.db.scalar(mine.with_only_columns(VolumeAttachment.instance_id))
+    own = (
+        select(VolumeAttachment.instance_id).join(Volume).where(Volume.id == volume_id, Volume.account == call.account)
+    )
+    holder = instance_id or call.db.scalar(own)
     instance = find(call, Instance, holder) if holder else None
     volume = find(call, Volume, volume_id)
     found = call.db.scalars(mine.with_for_update()).first()
