@@ -67,8 +67,8 @@ def _runs(job: Job, holder: Any) -> bool:
 @in_database
 def show_new_values(job: Job) -> None:
     """The volume has its new size, and what it promises is being kept from now on: EC2 calls that optimizing."""
-    db, change = job.writing, the_change(job.writing, job)
-    volume = db.get(Volume, job.resource_id, with_for_update=True)
+    volume = job.writing.get(Volume, job.resource_id, with_for_update=True)
+    change = the_change(job.writing, job)
     if volume is None or change is None or change.state != "modifying":
         return
     volume.size, volume.volume_type = change.target_size, change.target_type

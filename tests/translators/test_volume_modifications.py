@@ -193,6 +193,22 @@ def test_a_change_that_finds_no_room_fails_and_changes_nothing(make_cloud: Calla
     assert (change(cloud, id)["ModificationState"], "StatusMessage" in change(cloud, id)) == ("completed", False)
 
 
+def test_a_change_that_fails_leaves_the_disk_as_it_was_though_its_instance_starts(
+    make_cloud: Callable[..., Cloud],
+) -> None:
+    cloud = make_cloud(disk_overcommit=1.0)
+    id = held(cloud)
+    (attachment,) = see(cloud, id)["Attachments"]
+    for action in (cloud.ec2.stop_instances, cloud.ec2.start_instances):
+        cloud.settle()
+        action(InstanceIds=[attachment["InstanceId"]])
+    for storage in cloud.backend.storages.values():
+        storage._free_gib = 10
+    cloud.ec2.modify_volume(VolumeId=id, Size=12)
+    cloud.settle()
+    assert (change(cloud, id)["ModificationState"], disks(cloud)[id]) == ("failed", 4)
+
+
 def test_a_change_that_has_begun_goes_on_however_long_it_takes(cloud: Cloud) -> None:
     id = growing(cloud)
     cloud.backend.fail_next("resize_disk", DriverError("not now"), 12)
