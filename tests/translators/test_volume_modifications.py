@@ -204,7 +204,7 @@ def test_a_change_that_fails_leaves_the_disk_as_it_was_though_its_instance_start
         action(InstanceIds=[attachment["InstanceId"]])
     for storage in cloud.backend.storages.values():
         storage._free_gib = 10
-    cloud.ec2.modify_volume(VolumeId=id, Size=12)
+    cloud.ec2.modify_volume(VolumeId=id, Size=20)
     cloud.settle()
     assert (change(cloud, id)["ModificationState"], disks(cloud)[id]) == ("failed", 4)
 
