@@ -23,10 +23,11 @@ from engine.state.security_group import SecurityGroup, SecurityGroupRule
 from engine.state.subnet import CidrReservation, InterfacePrefix, Ipv6Address, PrivateAddress, Subnet, SubnetCidrBlock
 from engine.state.tag import Tag
 from engine.state.task import Replay, Task
-from engine.state.volume import Snapshot, Volume, VolumeAttachment
+from engine.state.volume import LEAVING, Snapshot, Volume, VolumeAttachment, VolumeModification
 from engine.state.vpc import DhcpOptions, Vpc, VpcCidrBlock
 
 __all__ = [
+    "LEAVING",
     "RESOURCES",
     "AccessKey",
     "Account",
@@ -79,6 +80,7 @@ __all__ = [
     "Task",
     "Volume",
     "VolumeAttachment",
+    "VolumeModification",
     "Vpc",
     "VpcCidrBlock",
     "Zone",

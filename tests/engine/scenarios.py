@@ -12,6 +12,7 @@ from engine.endpoints import add_interface_service, interfaces_of
 from engine.state import Endpoint, EndpointService, InsightsAnalysis, Instance, NetworkInterface
 from tests.cloud import REGION, Cloud
 from tests.engine import nat_gateways as nats
+from tests.engine import volumes
 from tests.translators.test_instances import launch, leftovers, state
 
 
@@ -296,5 +297,15 @@ SCENARIOS = {
     "sync_nat_gateway": Scenario(nats.associating, lambda cloud, id: nats.serves(cloud, id, 2)),
     "drain_nat_gateway": Scenario(nats.draining, lambda cloud, id: nats.serves(cloud, id, 1)),
     "delete_nat_gateway": Scenario(nats.deleting, lambda cloud, id: nats.is_gone(cloud, id, "deleted")),
+    "create_volume": Scenario(volumes.creating, volumes.is_available),
+    "fail_volume": Scenario(beginning("fail_volume", volumes.creating), volumes.is_error),
+    "delete_volume": Scenario(volumes.deleting, volumes.is_gone),
+    "attach_volume": Scenario(volumes.attaching, volumes.is_attached),
+    "detach_volume": Scenario(volumes.detaching, volumes.is_detached),
+    "abandon_volume_attachment": Scenario(
+        beginning("abandon_volume_attachment", volumes.attaching), volumes.is_detached
+    ),
+    "modify_volume": Scenario(volumes.growing, volumes.is_modified),
+    "fail_modification": Scenario(beginning("fail_modification", volumes.growing), volumes.is_unmodified),
     "remove_port": Scenario(remove_port, lambda cloud, id: id not in network(cloud).list_ports()),
 }
