@@ -1,4 +1,4 @@
-"""Volumes, their attachments, and snapshots."""
+"""Volumes and their attachments."""
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -33,14 +33,3 @@ class VolumeAttachment(Base):
     state: Mapped[str] = mapped_column(String(16))
     delete_on_termination: Mapped[bool] = mapped_column(default=False)
     attach_time: Mapped[str] = mapped_column(String(24))
-
-
-class Snapshot(Resource, Base):
-    __tablename__ = "snapshot"
-    prefix = "snap"
-    volume_id: Mapped[str] = mapped_column(String(40), default="vol-ffffffff")
-    volume_size: Mapped[int]
-    description: Mapped[str] = mapped_column(Name, default="")
-    encrypted: Mapped[bool] = mapped_column(default=False)
-    state: Mapped[str] = mapped_column(String(16))
-    progress: Mapped[str] = mapped_column(String(8), default="")
