@@ -61,10 +61,48 @@ class Location:
 class Storage(Protocol):
     """One backend of disks and snapshots."""
 
-    def ensure_disk(self, disk: Disk) -> None: ...
-    def remove_disk(self, id: str) -> None: ...
+    def ensure_disk(self, disk: Disk) -> None:
+        """Make a disk, or grow one that no running machine has (for one that a machine has, see Compute.resize_disk).
+
+        Raise Refused for one that would shrink or be smaller than its source.
+        """
+        ...
+
+    def remove_disk(self, id: str) -> None:
+        """Forget a disk; snapshots of it, and what was cloned from these, go on working."""
+        ...
+
     def list_disks(self) -> set[str]: ...
-    def locate_disk(self, id: str) -> Location: ...
+    def locate_disk(self, id: str) -> Location:
+        """Return where the disk is now, which ensure_snapshot may change; raise DriverError when there is none."""
+        ...
+
+    def ensure_snapshot(self, id: str, disk_id: str) -> None:
+        """Keep what the disk holds now as snapshot ``id``; one that is there already is left as it is.
+
+        The disk may go on at another Location from then on (ask locate_disk). Of a disk that a running machine has,
+        the moment is that of the Compute.move_disks that follows: until then the snapshot is not to be used.
+        Raise DriverError when there is no such disk.
+        """
+        ...
+
+    def copy_snapshot(self, id: str, source_id: str) -> None:
+        """Make another snapshot with the same content, without copying data where the backend can.
+
+        One that is there already is left as it is. Raise DriverError when there is no snapshot ``source_id``.
+        """
+        ...
+
+    def snapshot_size_gib(self, id: str) -> int:
+        """Return the virtual size in GiB, rounded up; raise DriverError when there is no such snapshot."""
+        ...
+
+    def snapshot_bytes(self, id: str) -> int:
+        """Return the bytes that the snapshot occupies by itself, without what it shares with those it builds on.
+
+        Raise DriverError when there is no such snapshot.
+        """
+        ...
 
     def import_snapshot(self, id: str, file: Path) -> int:
         """Keep a copy of an image file as snapshot ``id``; return its virtual size in GiB, rounded up.
@@ -74,7 +112,7 @@ class Storage(Protocol):
         ...
 
     def remove_snapshot(self, id: str) -> None:
-        """Forget a snapshot; disks that were cloned from it go on working."""
+        """Forget a snapshot; its disk, copies of it and disks that were cloned from it go on working."""
         ...
 
     def list_snapshots(self) -> set[str]: ...
@@ -89,13 +127,18 @@ class Storage(Protocol):
 
 @dataclass(frozen=True)
 class AttachedDisk:
-    """A disk as a machine sees it. ``device`` is ``vda``, ``vdb`` ...; ``serial`` is what the guest reads as serial."""
+    """A disk as a machine sees it. ``device`` is ``vda``, ``vdb`` ...; ``serial`` is what the guest reads as serial.
+
+    ``iops`` and ``bytes_per_second`` bound reading and writing together; None leaves them free.
+    """
 
     disk_id: str
     device: str
     location: Location
     serial: str
     boot: bool = False
+    iops: int | None = None
+    bytes_per_second: int | None = None
 
 
 @dataclass(frozen=True)
@@ -140,9 +183,26 @@ class Compute(Protocol):
         """Make a running machine's disks and cards those of ``machine``; return whether they are so now.
 
         What is missing is plugged in; for what is not named the guest is asked to let go of it, in which it may take
-        its time or refuse: ask again. Disks are told by serial, cards by MAC. True for a stopped machine, which takes
-        the definition at its next start. Raise DriverError when there is no such machine, Refused when the boot disk
-        or the first card is not named: these stay.
+        its time or refuse: ask again. Disks are told by serial, cards by MAC; a disk that is there stays where it is
+        (see move_disks), within the bounds that are named now. True for a stopped machine, which takes the definition
+        at its next start. Raise DriverError when there is no such machine, Refused when the boot disk or the first
+        card is not named: these stay.
+        """
+        ...
+
+    def move_disks(self, machine: Machine) -> None:
+        """Have a running machine write its disks at the Locations that ``machine`` names, all at one moment.
+
+        Nothing for those that it writes there already or does not have, nor for a machine that does not run. Raise
+        DriverError when one of the Locations is not there any more: ask the storage again.
+        """
+        ...
+
+    def resize_disk(self, machine_id: str, disk: AttachedDisk, size_gib: int) -> None:
+        """Grow a disk that a running machine has; the guest sees it.
+
+        Nothing when it has that size already, or the machine does not run: then Storage.ensure_disk grows it. Raise
+        DriverError when the machine does not have the disk, Refused for one that would shrink.
         """
         ...
 

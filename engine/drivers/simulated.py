@@ -142,6 +142,28 @@ class SimulatedCompute:
             guest.machine = changed
             return complete
 
+    def move_disks(self, machine: Machine) -> None:
+        """Raise DriverError for a disk that is at another place by now, or gone."""
+        with self._cloud.faults.change("move_disks"):
+            guest = self._guests.get(machine.id)
+            if guest is None or not guest.holds_devices:
+                return
+            places = {disk.serial: disk.location for disk in machine.disks}
+            moved = [replace(disk, location=places.get(disk.serial, disk.location)) for disk in guest.machine.disks]
+            for old, new in zip(guest.machine.disks, moved, strict=True):
+                if old != new:
+                    self._cloud.check_place(machine, new)
+            guest.machine = replace(guest.machine, disks=tuple(moved))
+
+    def resize_disk(self, machine_id: str, disk: AttachedDisk, size_gib: int) -> None:
+        with self._cloud.faults.change("resize_disk"):
+            guest = self._guests.get(machine_id)
+            if guest is None or not guest.holds_devices:
+                return
+            if all(known.serial != disk.serial for known in guest.machine.disks):
+                raise DriverError(f"machine {machine_id} has no disk {disk.disk_id}")
+            self._cloud.storage_of(machine_id, disk.disk_id).resize(disk.disk_id, size_gib)
+
     def stop_machine(self, id: str, force: bool = False) -> None:
         with self._cloud.faults.change("stop_machine"):
             guest = self._guests.get(id)
@@ -229,7 +251,12 @@ def _with_devices_of(old: Machine, new: Machine, clings: bool) -> tuple[Machine,
         n.mac not in nics for n in old.nics[:1]
     ):
         raise Refused(f"cannot unplug the boot disk or the first card of {old.id}")
-    kept_disks = tuple(disk for disk in old.disks if clings or disk.serial in disks)
+    bounds = {disk.serial: (disk.iops, disk.bytes_per_second) for disk in (*old.disks, *new.disks)}
+    kept_disks = tuple(
+        replace(disk, iops=bounds[disk.serial][0], bytes_per_second=bounds[disk.serial][1])
+        for disk in old.disks
+        if clings or disk.serial in disks
+    )
     kept_nics = tuple(nic for nic in old.nics if clings or nic.mac in nics)
     slots = {disk.device for disk in kept_disks}
     changed = replace(
@@ -304,9 +331,20 @@ class Simulated:
     def _is_held(holder: _Guest | None, guest: _Guest) -> bool:
         return holder is guest and guest.holds_devices
 
+    def storage_of(self, machine_id: str, disk_id: str) -> SimulatedStorage:
+        """Return the zone that has a disk; the caller locks."""
+        for storage in self.storages.values():
+            if disk_id in storage.disks:
+                return storage
+        raise DriverError(f"cannot run {machine_id}: there is no disk {disk_id}")
+
+    def check_place(self, machine: Machine, disk: AttachedDisk) -> None:
+        """Raise DriverError for a disk that is not where the machine would look for it; the caller locks."""
+        if self.storage_of(machine.id, disk.disk_id).locate_disk(disk.disk_id) != disk.location:
+            raise DriverError(f"cannot run {machine.id}: disk {disk.disk_id} is not at {disk.location.name}")
+
     def _check_disk(self, machine: Machine, disk: AttachedDisk) -> None:
-        if not any(disk.disk_id in storage.disks for storage in self.storages.values()):
-            raise DriverError(f"cannot run {machine.id}: there is no disk {disk.disk_id}")
+        self.check_place(machine, disk)
         self._check_free(machine, disk.disk_id, self._disk_holders.get(disk.disk_id))
 
     def _check_card(self, machine: Machine, nic: Nic) -> None:

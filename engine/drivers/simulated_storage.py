@@ -2,7 +2,9 @@
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 from engine.drivers.base import Disk, DriverError, Location, Refused
 from engine.drivers.simulated_faults import Faults
@@ -18,11 +20,12 @@ class SimulatedStorage:
         self._faults = faults
         self._free_gib = capacity_gib
         self.disks: dict[str, Disk] = {}
+        self._places: dict[str, str] = {}
         self._snapshots: dict[str, int] = {}
         self.in_use: Callable[[str], bool] = lambda disk_id: False
 
     def ensure_disk(self, disk: Disk) -> None:
-        """Raise Refused for a disk that would shrink or be smaller than its source, DriverError without space."""
+        """Raise DriverError without space, and for one that would grow while a running machine has it."""
         with self._faults.change("ensure_disk"):
             known = self.disks.get(disk.id)
             if known is None and disk.source is not None and disk.source not in self._snapshots:
@@ -30,11 +33,24 @@ class SimulatedStorage:
             smallest = known.size_gib if known else self._snapshots.get(disk.source or "", 1)
             if disk.size_gib < smallest:
                 raise Refused(f"cannot make disk {disk.id} of {disk.size_gib} GiB: it has at least {smallest} GiB")
-            more = disk.size_gib - (known.size_gib if known else 0)
-            if more > self._free_gib:
-                raise DriverError(f"cannot make disk {disk.id}: {more} GiB wanted, {self._free_gib} GiB free")
-            self._free_gib -= more
-            self.disks[disk.id] = disk
+            if known and disk.size_gib > known.size_gib and self.in_use(disk.id):
+                raise DriverError(f"cannot grow disk {disk.id}: a running machine uses it")
+            self._take(disk)
+
+    def resize(self, id: str, size_gib: int) -> None:
+        """Grow a disk by way of the running machine that has it; the caller holds the lock."""
+        disk = self.disks[id]
+        if size_gib < disk.size_gib:
+            raise Refused(f"cannot make disk {id} of {size_gib} GiB: it has {disk.size_gib} GiB")
+        self._take(replace(disk, size_gib=size_gib))
+
+    def _take(self, disk: Disk) -> None:
+        known = self.disks.get(disk.id)
+        more = disk.size_gib - (known.size_gib if known else 0)
+        if more > self._free_gib:
+            raise DriverError(f"cannot make disk {disk.id}: {more} GiB wanted, {self._free_gib} GiB free")
+        self._free_gib -= more
+        self.disks[disk.id] = disk
 
     def remove_disk(self, id: str) -> None:
         """Raise DriverError while a running machine uses it, as rbd and lvm do."""
@@ -43,6 +59,7 @@ class SimulatedStorage:
                 raise DriverError(f"cannot remove disk {id}: a running machine uses it")
             disk = self.disks.pop(id, None)
             self._free_gib += disk.size_gib if disk else 0
+            self._places.pop(id, None)
 
     def list_disks(self) -> set[str]:
         with self._faults.lock:
@@ -51,7 +68,31 @@ class SimulatedStorage:
     def locate_disk(self, id: str) -> Location:
         if id not in self.disks:
             raise DriverError(f"there is no disk {id}")
-        return Location("none", id)
+        return Location("none", self._places.get(id, id))
+
+    def ensure_snapshot(self, id: str, disk_id: str) -> None:
+        """Give the disk a new place, as a backend of layered files does: who goes on with the old one is told so."""
+        with self._faults.change("ensure_snapshot"):
+            if id in self._snapshots:
+                return
+            if disk_id not in self.disks:
+                raise DriverError(f"there is no disk {disk_id}")
+            self._snapshots[id] = self.disks[disk_id].size_gib
+            self._places[disk_id] = f"{disk_id}.{uuid4().hex[:8]}"
+
+    def copy_snapshot(self, id: str, source_id: str) -> None:
+        with self._faults.change("copy_snapshot"):
+            if id not in self._snapshots:
+                self._snapshots[id] = self.snapshot_size_gib(source_id)
+
+    def snapshot_size_gib(self, id: str) -> int:
+        if id not in self._snapshots:
+            raise DriverError(f"there is no snapshot {id}")
+        return self._snapshots[id]
+
+    def snapshot_bytes(self, id: str) -> int:
+        """Return its size: one that exists only by its size has no holes."""
+        return self.snapshot_size_gib(id) * GIB
 
     def import_snapshot(self, id: str, file: Path) -> int:
         """Read the size from a qcow2 header; any other file counts as a raw image of its length."""

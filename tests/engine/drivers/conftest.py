@@ -1,12 +1,15 @@
-"""Fixtures: OVN's driver on a northbound database of its own."""
+"""Fixtures: OVN's driver on a northbound database of its own, and hosts of each kind with machines."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from engine.drivers.base import Machine
 from engine.drivers.ovn import Ovn
 from tests.engine.drivers import northbound
+from tests.engine.drivers.hosts import Host, a_host
 from tests.engine.drivers.networks import EXTERNAL
 from tests.engine.drivers.northbound import NorthboundServer
 
@@ -24,3 +27,24 @@ def ovn(server: NorthboundServer) -> Iterator[Ovn]:
     driver = Ovn(server.remote, EXTERNAL)
     yield driver
     driver.close()
+
+
+@pytest.fixture(params=["simulated", pytest.param("libvirt", marks=pytest.mark.acceptance)])
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    if request.param == "libvirt":
+        request.getfixturevalue("prepared_host")
+    with a_host(request.param) as host:
+        yield host
+
+
+@pytest.fixture
+def machine(host: Host) -> Machine:
+    return host.machine(f"i-contract{uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def plugged(host: Host) -> Machine:
+    """A machine that runs, whose guest lets go of what it is asked to."""
+    machine = host.machine(f"i-contract{uuid4().hex[:8]}", disks=2, cards=2, clings=False)
+    host.compute.ensure_machine(machine)
+    return machine

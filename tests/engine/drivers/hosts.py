@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from tests.engine.drivers.images import write_guest
 
 NETWORK = Network("vpc-contract", ("10.0.0.0/16",), None, (Subnet("subnet-contract", "10.0.0.0/16"),))
 GROUP = Group("sg-contract", NETWORK.id)
+PATIENCE_SECONDS = 30
 
 
 @dataclass
@@ -25,6 +27,8 @@ class Host:
     compute: Compute
     storage: Storage
     power_off: Callable[[str], None]
+    bounds: Callable[[str, AttachedDisk], tuple[int | None, int | None]]
+    """How many operations and bytes a second a running machine may ask of a disk, as the host itself says."""
     make_port: Callable[[Nic], None] = lambda card: None
     cling: Callable[[str], None] = lambda id: None
     made: list[str] = field(default_factory=list)
@@ -62,6 +66,17 @@ class Everything(set[str]):
         return True
 
 
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < end, f"waited in vain until {what}"
+        time.sleep(0.02)
+
+
+def becomes(host: Host, machine: Machine) -> None:
+    wait_until(lambda: host.compute.ensure_devices(machine), "the devices were as they should be")
+
+
 @contextmanager
 def a_host(kind: str) -> Iterator[Host]:
     """Make a host, ``simulated`` or ``libvirt``; its machines are gone afterwards."""
@@ -88,8 +103,12 @@ def _simulated_host() -> Host:
             Port(card.port_id, NETWORK.id, NETWORK.subnets[0].id, card.mac, (address,), (GROUP.id,))
         )
 
+    def bounds(id: str, disk: AttachedDisk) -> tuple[int | None, int | None]:
+        (found,) = (each for each in compute._guests[id].machine.disks if each.serial == disk.serial)
+        return found.iops, found.bytes_per_second
+
     compute, storage = cloud.computes["host-1"], cloud.storages["zone-1"]
-    return Host(compute, storage, cloud.power_off, make_port, cloud.clinging.add)
+    return Host(compute, storage, cloud.power_off, bounds, make_port, cloud.clinging.add)
 
 
 def _libvirt_host(directory: Path) -> Host:
@@ -102,5 +121,11 @@ def _libvirt_host(directory: Path) -> Host:
         connection.lookupByName(id).destroy()
         connection.close()
 
+    def bounds(id: str, disk: AttachedDisk) -> tuple[int | None, int | None]:
+        connection = libvirt.open("qemu:///system")
+        found = connection.lookupByName(id).blockIoTune(disk.device)
+        connection.close()
+        return found["total_iops_sec"] or None, found["total_bytes_sec"] or None
+
     compute = Libvirt("qemu:///system", "tcg", directory / "consoles", "netdev")
-    return Host(compute, Qcow2(directory / "storage"), power_off)
+    return Host(compute, Qcow2(directory / "storage"), power_off, bounds)

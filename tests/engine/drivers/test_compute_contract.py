@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from uuid import uuid4
@@ -10,29 +9,7 @@ from uuid import uuid4
 import pytest
 
 from engine.drivers.base import AttachedDisk, Compute, Disk, DriverError, Location, Machine, Nic, Refused
-from tests.engine.drivers.hosts import Host, a_host
-
-PATIENCE_SECONDS = 30
-
-
-@pytest.fixture(params=["simulated", pytest.param("libvirt", marks=pytest.mark.acceptance)])
-def host(request: pytest.FixtureRequest) -> Iterator[Host]:
-    if request.param == "libvirt":
-        request.getfixturevalue("prepared_host")
-    with a_host(request.param) as host:
-        yield host
-
-
-@pytest.fixture
-def machine(host: Host) -> Machine:
-    return host.machine(f"i-contract{uuid4().hex[:8]}")
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < end, f"waited in vain until {what}"
-        time.sleep(0.02)
+from tests.engine.drivers.hosts import PATIENCE_SECONDS, Host, becomes, wait_until
 
 
 def text(compute: Compute, id: str) -> bytes:
@@ -252,18 +229,6 @@ def test_a_host_has_capacity(host: Host) -> None:
 
 
 # -- devices of a running machine ------------------------------------------------
-
-
-@pytest.fixture
-def plugged(host: Host) -> Machine:
-    """A machine that runs, whose guest lets go of what it is asked to."""
-    machine = host.machine(f"i-contract{uuid4().hex[:8]}", disks=2, cards=2, clings=False)
-    host.compute.ensure_machine(machine)
-    return machine
-
-
-def becomes(host: Host, machine: Machine) -> None:
-    wait_until(lambda: host.compute.ensure_devices(machine), "the devices were as they should be")
 
 
 def test_disks_and_cards_come_and_go_while_a_machine_runs(host: Host, plugged: Machine) -> None:

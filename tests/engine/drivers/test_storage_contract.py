@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,6 +148,119 @@ def test_an_image_that_names_another_file_is_refused(storage: Storage, image: Pa
         with pytest.raises(Refused):
             storage.import_snapshot("snap-1", file)
     assert storage.list_snapshots() == set()
+
+
+# -- snapshots of disks ----------------------------------------------------------
+
+
+def test_a_disks_snapshot_has_its_size_and_is_a_source(storage: Storage) -> None:
+    storage.ensure_disk(Disk("vol-1", 3))
+    for _ in range(2):
+        storage.ensure_snapshot("snap-1", "vol-1")
+    assert storage.list_snapshots() == {"snap-1"}
+    assert storage.list_disks() == {"vol-1"}
+    assert storage.snapshot_size_gib("snap-1") == 3
+    assert storage.snapshot_bytes("snap-1") >= 0
+    with pytest.raises(Refused):
+        storage.ensure_disk(Disk("vol-2", 2, "snap-1"))
+    storage.ensure_disk(Disk("vol-2", 3, "snap-1"))
+    assert storage.list_disks() == {"vol-1", "vol-2"}
+
+
+def test_a_disk_has_as_many_snapshots_as_one_likes_and_can_be_located_after_each(storage: Storage) -> None:
+    storage.ensure_disk(Disk("vol-1", 1))
+    for number in range(5):
+        storage.ensure_snapshot(f"snap-{number}", "vol-1")
+        assert storage.locate_disk("vol-1").name
+    assert storage.list_snapshots() == {f"snap-{number}" for number in range(5)}
+
+
+def test_an_imported_snapshot_has_its_size(storage: Storage, tmp_path: Path) -> None:
+    storage.import_snapshot("snap-1", big_image(tmp_path))
+    assert storage.snapshot_size_gib("snap-1") == 2
+    assert storage.snapshot_bytes("snap-1") >= 0
+
+
+def test_a_snapshot_keeps_its_size_when_its_disk_grows(storage: Storage) -> None:
+    storage.ensure_disk(Disk("vol-1", 1))
+    storage.ensure_snapshot("snap-1", "vol-1")
+    storage.ensure_disk(Disk("vol-1", 4))
+    storage.ensure_snapshot("snap-1", "vol-1")
+    storage.ensure_snapshot("snap-2", "vol-1")
+    assert storage.snapshot_size_gib("snap-1") == 1
+    assert storage.snapshot_size_gib("snap-2") == 4
+
+
+def test_what_is_not_there_has_no_snapshot_no_copy_and_no_size(storage: Storage) -> None:
+    for wrong in (
+        lambda: storage.ensure_snapshot("snap-1", "vol-1"),
+        lambda: storage.copy_snapshot("snap-1", "snap-0"),
+        lambda: storage.snapshot_size_gib("snap-1"),
+        lambda: storage.snapshot_bytes("snap-1"),
+    ):
+        with pytest.raises(DriverError) as caught:
+            wrong()
+        assert not isinstance(caught.value, Refused)
+    assert storage.list_snapshots() == storage.list_disks() == set()
+
+
+def test_a_snapshot_outlives_its_disk_and_a_disk_its_snapshot(storage: Storage) -> None:
+    storage.ensure_disk(Disk("vol-1", 2))
+    storage.ensure_snapshot("snap-1", "vol-1")
+    storage.ensure_snapshot("snap-2", "vol-1")
+    storage.remove_snapshot("snap-1")
+    assert storage.locate_disk("vol-1").name
+    storage.remove_disk("vol-1")
+    storage.ensure_snapshot("snap-2", "vol-1")
+    assert storage.list_disks() == set()
+    storage.ensure_disk(Disk("vol-2", 2, "snap-2"))
+    storage.remove_snapshot("snap-2")
+    storage.ensure_disk(Disk("vol-2", 3, "snap-2"))
+    storage.remove_disk("vol-2")
+    assert storage.list_snapshots() == storage.list_disks() == set()
+
+
+def test_a_copy_of_a_snapshot_outlives_it(storage: Storage) -> None:
+    storage.ensure_disk(Disk("vol-1", 2))
+    storage.ensure_snapshot("snap-1", "vol-1")
+    storage.copy_snapshot("snap-2", "snap-1")
+    storage.remove_snapshot("snap-1")
+    storage.copy_snapshot("snap-2", "snap-1")
+    assert storage.list_snapshots() == {"snap-2"}
+    assert storage.snapshot_size_gib("snap-2") == 2
+    storage.ensure_disk(Disk("vol-2", 2, "snap-2"))
+
+
+def test_a_disk_made_from_a_snapshot_can_be_snapshotted_itself(storage: Storage, image: Path) -> None:
+    storage.import_snapshot("snap-1", image)
+    storage.ensure_disk(Disk("vol-1", 1, "snap-1"))
+    storage.ensure_snapshot("snap-2", "vol-1")
+    storage.ensure_disk(Disk("vol-2", 2, "snap-2"))
+    storage.ensure_snapshot("snap-3", "vol-2")
+    for snapshot in ("snap-1", "snap-2"):
+        storage.remove_snapshot(snapshot)
+    storage.remove_disk("vol-1")
+    assert storage.snapshot_size_gib("snap-3") == 2
+    assert storage.locate_disk("vol-2").name
+
+
+def test_a_removed_snapshots_id_can_be_taken_again(storage: Storage) -> None:
+    storage.ensure_disk(Disk("vol-1", 1))
+    storage.ensure_snapshot("snap-1", "vol-1")
+    storage.remove_snapshot("snap-1")
+    storage.ensure_disk(Disk("vol-1", 2))
+    storage.ensure_snapshot("snap-1", "vol-1")
+    assert storage.snapshot_size_gib("snap-1") == 2
+
+
+def test_several_threads_may_take_snapshots_of_one_disk(storage: Storage) -> None:
+    storage.ensure_disk(Disk("vol-1", 1))
+    names = [f"snap-{number}" for number in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(storage.ensure_snapshot, names, ["vol-1"] * 6))
+    assert storage.list_snapshots() == set(names)
+    assert storage.list_disks() == {"vol-1"}
+    storage.ensure_disk(Disk("vol-1", 2))
 
 
 def test_free_space_is_a_number_of_gib(storage: Storage) -> None:
