@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from engine import address_transfers, desired, nat_gateways, peerings, tasks
+from engine import address_transfers, desired, nat_gateways, peerings, tasks, volumes
 from engine.drivers.base import Compute, DriverError, Drivers
 from engine.machines import sync_devices
 from engine.state import (
@@ -75,7 +75,8 @@ def reconcile(engine: Engine) -> None:
 
 def _restore_lost_tasks(engine: Engine, region: str) -> None:
     with engine.database.read() as db:
-        lost = db.scalar(_without_task(region).limit(1)) is not None or nat_gateways.lost_tasks(db, region)
+        lost = db.scalar(_without_task(region).limit(1)) is not None
+        lost = lost or bool(nat_gateways.lost_tasks(db, region) or volumes.lost_tasks(db, region))
     if not lost:
         return
     with engine.database.write() as db:
@@ -84,6 +85,9 @@ def _restore_lost_tasks(engine: Engine, region: str) -> None:
             tasks.start(db, instance.id, _PROMISES[instance.state], region)
         for id, workflow in nat_gateways.lost_tasks(db, region).items():
             log.warning("a task was lost", nat_gateway=id, workflow=workflow)
+            tasks.start(db, id, workflow, region)
+        for id, workflow in volumes.lost_tasks(db, region).items():
+            log.warning("a task was lost", volume=id, workflow=workflow)
             tasks.start(db, id, workflow, region)
 
 
@@ -149,7 +153,7 @@ def _check_devices(engine: Engine, ids: Collection[str]) -> None:
                 Instance.id.in_(ids),
                 Instance.id.not_in(busy),
                 ~exists().where(NetworkInterface.instance_id == Instance.id, NetworkInterface.id.in_(busy)),
-                ~exists().where(VolumeAttachment.instance_id == Instance.id, VolumeAttachment.volume_id.in_(busy)),
+                ~exists().where(VolumeAttachment.instance_id == Instance.id, VolumeAttachment.id.in_(busy)),
             )
         ).all()
     for id in idle:

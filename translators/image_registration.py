@@ -13,7 +13,7 @@ from translators.image_attributes import described, own_image
 from translators.images import block_devices
 from translators.registry import Call, Result, action
 from translators.snapshots import find_snapshots
-from translators.volumes import check_volume
+from translators.volume_types import check_volume
 
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./'@_-]{3,128}")
 _EBS = frozenset(

@@ -238,7 +238,7 @@ def find_image(call: Call, image_id: str) -> Any:
 _DEVICES = Prepared(
     select(
         ImageBlockDevice.device, ImageBlockDevice.size, ImageBlockDevice.snapshot_id, ImageBlockDevice.volume_type,
-        ImageBlockDevice.delete_on_termination,
+        ImageBlockDevice.iops, ImageBlockDevice.throughput, ImageBlockDevice.delete_on_termination,
     ).where(ImageBlockDevice.image_id == bindparam("id"))
 )  # fmt: skip
 

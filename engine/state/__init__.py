@@ -24,10 +24,11 @@ from engine.state.snapshot import Snapshot, SnapshotLock, SnapshotPermission
 from engine.state.subnet import CidrReservation, InterfacePrefix, Ipv6Address, PrivateAddress, Subnet, SubnetCidrBlock
 from engine.state.tag import Tag
 from engine.state.task import Replay, Task
-from engine.state.volume import Volume, VolumeAttachment
+from engine.state.volume import LEAVING, Volume, VolumeAttachment, VolumeModification
 from engine.state.vpc import DhcpOptions, Vpc, VpcCidrBlock
 
 __all__ = [
+    "LEAVING",
     "RESOURCES",
     "AccessKey",
     "Account",
@@ -82,6 +83,7 @@ __all__ = [
     "Task",
     "Volume",
     "VolumeAttachment",
+    "VolumeModification",
     "Vpc",
     "VpcCidrBlock",
     "Zone",

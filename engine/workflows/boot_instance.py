@@ -4,10 +4,11 @@ from sqlalchemy import bindparam, update
 from sqlalchemy.orm import Session
 
 from engine import desired
+from engine.disk_room import make_disk
 from engine.drivers.base import DriverError
 from engine.machines import machine_of
 from engine.plugging import plug
-from engine.state import Instance, NetworkInterface, VolumeAttachment
+from engine.state import LEAVING, Instance, NetworkInterface, VolumeAttachment
 from engine.state.prepared import Prepared
 from engine.tasks import Job, Step, Wait, in_database
 
@@ -20,7 +21,7 @@ _PATIENCE = 60.0
 def create_disks(job: Job) -> None:
     zone, disks = job.look(lambda db: (desired.place(db, job.resource_id).zone, desired.disks(db, job.resource_id)))
     for disk, _ in disks:
-        job.drivers.storages[zone].ensure_disk(disk)
+        make_disk(job.drivers.storages[zone], disk, job.engine.settings)
 
 
 def plug_ports(job: Job) -> None:
@@ -49,7 +50,7 @@ _RUNNING = [
         .where(Instance.id == bindparam("instance"))
         .values(state="running", state_reason_code="", state_reason="", transition_reason=""),
         update(VolumeAttachment)
-        .where(VolumeAttachment.instance_id == bindparam("instance"), VolumeAttachment.state != "detaching")
+        .where(VolumeAttachment.instance_id == bindparam("instance"), VolumeAttachment.state.not_in(LEAVING))
         .values(state="attached"),
         update(NetworkInterface)
         .where(NetworkInterface.instance_id == bindparam("instance"), NetworkInterface.attachment_status != "detaching")

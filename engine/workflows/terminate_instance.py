@@ -1,12 +1,12 @@
 """Take an instance away, however little of it was ever made."""
 
-from sqlalchemy import delete, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine import desired, placement
+from engine import desired, placement, volumes
 from engine.attachments import end_attachment, forget_attachment
 from engine.interfaces import remove_interface
-from engine.state import NetworkInterface, Tag, Volume, VolumeAttachment, now
+from engine.state import NetworkInterface, VolumeAttachment, now
 from engine.tasks import Job, Step, Wait, in_database
 from engine.workflows.boot_instance import the_instance
 
@@ -38,23 +38,19 @@ def remove_ports(job: Job) -> None:
 
 
 def remove_disks(job: Job) -> None:
-    zone, disks = job.look(lambda db: (the_instance(db, job).zone, desired.disks(db, job.resource_id)))
-    for disk, attachment in disks:
-        if attachment.delete_on_termination:
-            job.drivers.storages[zone].remove_disk(disk.id)
+    zone, ids = job.look(lambda db: (the_instance(db, job).zone, volumes.going_with(db, job.resource_id)))
+    for id in ids:
+        job.drivers.storages[zone].remove_disk(id)
 
 
 @in_database
 def mark_terminated(job: Job) -> None:
     db, instance = job.writing, the_instance(job.writing, job)
-    attachments = db.query(VolumeAttachment).filter_by(instance_id=instance.id).all()
-    gone = [a.volume_id for a in attachments if a.delete_on_termination]
-    db.execute(update(Volume).where(Volume.id.in_([a.volume_id for a in attachments])).values(state="available"))
-    db.execute(delete(VolumeAttachment).where(VolumeAttachment.instance_id == instance.id))
-    db.execute(delete(Volume).where(Volume.id.in_(gone)))
+    volumes.forget(db, volumes.going_with(db, instance.id))
+    for attachment in db.scalars(select(VolumeAttachment).filter_by(instance_id=instance.id)).all():
+        volumes.end_attachment(db, attachment)
     for card in desired.interfaces(db, instance.id):
         _free_interface(db, card)
-    db.execute(delete(Tag).where(Tag.resource_id.in_(gone)))
     placement.release(db, instance)
     instance.state, instance.ended, instance.private_ip = "terminated", now(), ""
 

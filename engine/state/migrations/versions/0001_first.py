@@ -375,6 +375,7 @@ def upgrade() -> None:
         sa.Column("throughput", sa.Integer(), nullable=True),
         sa.Column("encrypted", sa.Boolean(), nullable=False),
         sa.Column("multi_attach", sa.Boolean(), nullable=False),
+        sa.Column("auto_enable_io", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
@@ -679,6 +680,7 @@ def upgrade() -> None:
 
     op.create_table(
         "volume_attachment",
+        sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("volume_id", sa.String(length=40), nullable=False),
         sa.Column("instance_id", sa.String(length=40), nullable=False),
         sa.Column("device", sa.String(length=32), nullable=False),
@@ -688,8 +690,31 @@ def upgrade() -> None:
         sa.Column("attach_time", sa.String(length=24), nullable=False),
         sa.ForeignKeyConstraint(["volume_id"], ["volume.id"], name=op.f("volume_attachment_volume_id_fkey")),
         sa.PrimaryKeyConstraint("volume_id", "instance_id", name=op.f("volume_attachment_pkey")),
+        sa.UniqueConstraint("id", name=op.f("volume_attachment_id_key")),
         sa.UniqueConstraint("instance_id", "device", name=op.f("volume_attachment_instance_id_device_key")),
         sa.UniqueConstraint("instance_id", "guest_device", name=op.f("volume_attachment_instance_id_guest_device_key")),
+    )
+    op.create_table(
+        "volume_modification",
+        sa.Column("volume_id", sa.String(length=40), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("begun", sa.Boolean(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("started", sa.String(length=24), nullable=False),
+        sa.Column("ended", sa.String(length=24), nullable=False),
+        sa.Column("original_size", sa.Integer(), nullable=False),
+        sa.Column("original_type", sa.String(length=16), nullable=False),
+        sa.Column("original_iops", sa.Integer(), nullable=True),
+        sa.Column("original_throughput", sa.Integer(), nullable=True),
+        sa.Column("original_multi_attach", sa.Boolean(), nullable=False),
+        sa.Column("target_size", sa.Integer(), nullable=False),
+        sa.Column("target_type", sa.String(length=16), nullable=False),
+        sa.Column("target_iops", sa.Integer(), nullable=True),
+        sa.Column("target_throughput", sa.Integer(), nullable=True),
+        sa.Column("target_multi_attach", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["volume_id"], ["volume.id"], name=op.f("volume_modification_volume_id_fkey")),
+        sa.PrimaryKeyConstraint("volume_id", name=op.f("volume_modification_pkey")),
     )
     op.create_table(
         "vpc_cidr_block",
