@@ -14,7 +14,9 @@ _HELD = Prepared(
     select(
         func.count().label("number"),
         func.coalesce(func.sum(Volume.size), 0).label("gib"),
-        func.coalesce(func.sum(case((Volume.volume_type.in_(_PROVISIONED), Volume.iops), else_=0)), 0).label("iops"),
+        func.coalesce(
+            func.sum(case(*((Volume.volume_type == kind, Volume.iops) for kind in _PROVISIONED), else_=0)), 0
+        ).label("iops"),
     ).where(Volume.account == bindparam("account"), Volume.region == bindparam("region"))
 )
 
