@@ -33,6 +33,10 @@ def _state(lock: SnapshotLock | None) -> str:
     return lock_state(lock.mode, lock.expires, lock.cool_off_ends, now()) if lock else "expired"
 
 
+def is_locked(call: Call, snapshot: Snapshot) -> bool:
+    return _state(call.db.get(SnapshotLock, snapshot.id)) != "expired"
+
+
 def refuse_if_locked(call: Call, snapshot: Snapshot) -> None:
     """Refuse to delete what is locked."""
     state = _state(call.db.get(SnapshotLock, snapshot.id))
