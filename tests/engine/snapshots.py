@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from engine.state import Snapshot, VolumeAttachment
+from engine.reconciler import reconcile
+from engine.state import Instance, Snapshot, Task, VolumeAttachment
 from tests.cloud import REGION, Cloud
 from tests.translators.test_instances import launch, state
 
@@ -120,3 +121,30 @@ def has_restarted(cloud: Cloud, instance: str) -> bool:
     power = [p for c in cloud.backend.computes.values() for id, p in c.list_machines().items() if id == instance]
     done = all(is_available(cloud, image["ImageId"]) for image in images)
     return bool(images) and done and state(cloud, instance) == "running" and power == ["running"]
+
+
+IMAGES: dict[str, Callable[[Cloud], str]] = {
+    "as-it-runs": imaging(running_with_data, NoReboot=True),
+    "shut-down": imaging(running_with_data),
+    "stopped": imaging(stopped_with_data),
+}
+"""The ways in which an image is made of an instance: each leaves the task of one due."""
+
+
+def spare(cloud: Cloud, instance: str) -> str:
+    """Return a volume that could be attached to an instance."""
+    zone = cloud.look(lambda db: db.get_one(Instance, instance).zone)
+    volume = str(cloud.ec2.create_volume(AvailabilityZone=zone, Size=2)["VolumeId"])
+    cloud.settle()
+    return volume
+
+
+def attachment(cloud: Cloud, volume: str) -> str:
+    return str(cloud.ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Attachments"][0]["State"])
+
+
+def lose_tasks(cloud: Cloud) -> None:
+    with cloud.database.write() as db:
+        db.execute(delete(Task))
+    reconcile(cloud.engine)
+    cloud.settle()
