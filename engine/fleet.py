@@ -34,15 +34,18 @@ def _zones(database: Database) -> dict[str, list[str]]:
 
 
 def simulate(database: Database) -> Simulated:
-    """Return a simulator with the hosts, zones, snapshots and disks of the database."""
+    """Return a simulator with the hosts, zones, stores, snapshots and disks of the database."""
     with database.read() as db:
-        hosts, zones = tuple(db.scalars(select(Host.name))), tuple(db.scalars(select(Zone.name)))
-        snapshots = db.execute(select(Snapshot.id, Snapshot.volume_size)).all()
+        hosts, zones = tuple(db.scalars(select(Host.name))), db.scalars(select(Zone)).all()
+        kept = select(Snapshot.id, Snapshot.volume_size, Snapshot.storage).where(Snapshot.state == "completed")
+        snapshots = db.execute(kept).all()
         volumes = db.execute(select(Volume.zone, Volume.id, Volume.size).where(Volume.state.in_(_MADE))).all()
-    backend = Simulated(hosts=hosts, zones=zones)
-    for storage in backend.storages.values():
-        for id, size in snapshots:
-            storage.add_snapshot(id, size)
+    backend = Simulated(hosts=hosts, zones=tuple(zone.name for zone in zones))
+    stores = {zone.storage: backend.storages[zone.name] for zone in zones}
+    backend.storages.update((zone.name, stores[zone.storage]) for zone in zones)
+    for id, size, storage in snapshots:
+        for store in [stores[storage]] if storage else stores.values():
+            store.add_snapshot(id, size)
     for zone, id, size in volumes:
         backend.storages[zone].ensure_disk(Disk(id, size))
     return backend

@@ -1,5 +1,7 @@
 """The machine that an instance should be now, and the change of its disks and cards while it runs."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
@@ -71,3 +73,22 @@ def sync_devices(engine: Engine, instance_id: str) -> bool:
             if latest == machine:
                 return complete
             machine = latest
+
+
+def move_disks_of(engine: Engine, instance_id: str, volume_ids: Sequence[str]) -> None:
+    """Have the machine of an instance, if it runs, write its disks where they are now, all at one moment.
+
+    ``volume_ids`` are those that must be among them, though the guest is to let go of them: as long as it has not, it
+    writes to them.
+    """
+    with engine.database.read() as db:
+        instance = desired.place(db, instance_id)
+    compute = engine.drivers[instance.region].computes.get(instance.host)
+    if compute is None or compute.machine_state(instance_id) != "running":
+        return
+    turn = _turns.setdefault(instance_id, _Turn())
+    with turn.lock:
+        machine = machine_of(engine, instance_id)
+        named = {disk.disk_id for disk in machine.disks}
+        leaving = (attached_disk(engine, instance_id, id) for id in volume_ids if id not in named)
+        compute.move_disks(replace(machine, disks=(*machine.disks, *filter(None, leaving))))

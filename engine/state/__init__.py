@@ -1,6 +1,6 @@
 """Tables: what the cloud's owner asked for, and how far we got. One file per resource."""
 
-from engine.state.account import AccessKey, Account
+from engine.state.account import AccessKey, Account, AccountSettings
 from engine.state.address import Address, AddressTransfer
 from engine.state.base import RESOURCES, Base, Resource, now, timestamp
 from engine.state.egress_gateway import EgressGateway
@@ -20,10 +20,11 @@ from engine.state.reachability import InsightsAnalysis, InsightsPath
 from engine.state.region import Host, Region, Zone
 from engine.state.route_table import Route, RouteTable, RouteTableAssociation
 from engine.state.security_group import SecurityGroup, SecurityGroupRule
+from engine.state.snapshot import Snapshot, SnapshotLock, SnapshotPermission
 from engine.state.subnet import CidrReservation, InterfacePrefix, Ipv6Address, PrivateAddress, Subnet, SubnetCidrBlock
 from engine.state.tag import Tag
 from engine.state.task import Replay, Task
-from engine.state.volume import LEAVING, Snapshot, Volume, VolumeAttachment, VolumeModification
+from engine.state.volume import LEAVING, Volume, VolumeAttachment, VolumeModification
 from engine.state.vpc import DhcpOptions, Vpc, VpcCidrBlock
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "RESOURCES",
     "AccessKey",
     "Account",
+    "AccountSettings",
     "Address",
     "AddressTransfer",
     "Base",
@@ -74,6 +76,8 @@ __all__ = [
     "SecurityGroup",
     "SecurityGroupRule",
     "Snapshot",
+    "SnapshotLock",
+    "SnapshotPermission",
     "Subnet",
     "SubnetCidrBlock",
     "Tag",

@@ -1,11 +1,11 @@
-"""Volumes, their attachments and changes, and snapshots."""
+"""Volumes, their attachments and their changes."""
 
 import secrets
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from engine.state.base import Base, Long, Name, Resource
+from engine.state.base import Base, Long, Resource
 
 LEAVING = ("detaching", "busy")
 """States of an attachment that is to end; it is busy while its guest does not let go."""
@@ -68,14 +68,3 @@ class VolumeModification(Base):
     target_type: Mapped[str] = mapped_column(String(16))
     target_iops: Mapped[int | None]
     target_throughput: Mapped[int | None]
-
-
-class Snapshot(Resource, Base):
-    __tablename__ = "snapshot"
-    prefix = "snap"
-    volume_id: Mapped[str] = mapped_column(String(40), default="vol-ffffffff")
-    volume_size: Mapped[int]
-    description: Mapped[str] = mapped_column(Name, default="")
-    encrypted: Mapped[bool] = mapped_column(default=False)
-    state: Mapped[str] = mapped_column(String(16))
-    progress: Mapped[str] = mapped_column(String(8), default="")

@@ -13,6 +13,7 @@ from engine import desired
 from engine.disk_room import make_disk
 from engine.drivers.base import DriverError
 from engine.machines import sync_devices
+from engine.snapshots import is_taken_of_volume
 from engine.state import LEAVING, Instance, NetworkInterface, VolumeAttachment
 from engine.state.prepared import Prepared
 from engine.tasks import Job, Step, Wait, in_database
@@ -31,6 +32,13 @@ _ATTACHMENT = Prepared(
 def the_attachment(job: Job) -> Any:
     """Return an attachment's volume_id and status, and its instance's id and state; None where it is no more."""
     return job.look(partial(_ATTACHMENT.first, id=job.resource_id))
+
+
+def wait_until_disk_stays(job: Job) -> Wait | None:
+    """A snapshot that is being taken moves the disk; none begins to be taken while it is being plugged in."""
+    found = the_attachment(job)
+    taken = found and job.look(lambda db: is_taken_of_volume(db, found.volume_id))
+    return Wait(0.05 if job.waited < 2 else 0.5) if taken else None
 
 
 def have_disk(job: Job) -> None:
@@ -76,4 +84,4 @@ def mark_attached(job: Job) -> None:
     _ATTACHED.execute(job.writing, id=job.resource_id)
 
 
-STEPS: list[Step] = [have_disk, wait_until_plugged, mark_attached]
+STEPS: list[Step] = [wait_until_disk_stays, have_disk, wait_until_plugged, mark_attached]

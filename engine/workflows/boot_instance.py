@@ -8,6 +8,7 @@ from engine.disk_room import make_disk
 from engine.drivers.base import DriverError
 from engine.machines import machine_of
 from engine.plugging import plug
+from engine.snapshots import is_taken_of_instance
 from engine.state import LEAVING, Instance, NetworkInterface, VolumeAttachment
 from engine.state.prepared import Prepared
 from engine.tasks import Job, Step, Wait, in_database
@@ -16,6 +17,12 @@ GIVE_UP = "abandon_launch"
 
 _PATIENCE = 60.0
 """Seconds in which a started machine must be running and reachable."""
+
+
+def wait_until_disks_stay(job: Job) -> Wait | None:
+    """A snapshot that is being taken moves disks; none begins to be taken while an instance is being started."""
+    taken = job.look(lambda db: is_taken_of_instance(db, job.resource_id))
+    return Wait(0.05 if job.waited < 2 else 0.5) if taken else None
 
 
 def create_disks(job: Job) -> None:
@@ -70,4 +77,4 @@ def the_instance(db: Session, job: Job) -> Instance:
     return db.get_one(Instance, job.resource_id)
 
 
-STEPS: list[Step] = [create_disks, plug_ports, start_machine, wait_until_up, mark_running]
+STEPS: list[Step] = [wait_until_disks_stay, create_disks, plug_ports, start_machine, wait_until_up, mark_running]

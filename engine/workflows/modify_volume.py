@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 from engine import desired
 from engine.disk_room import check_room
 from engine.machines import attached_disk, sync_devices
+from engine.snapshots import is_taken_of_volume
 from engine.state import Instance, Volume, VolumeAttachment, VolumeModification, now
 from engine.state.prepared import Prepared
-from engine.tasks import Job, Step, in_database
+from engine.tasks import Job, Step, Wait, in_database
 
 GIVE_UP = "fail_modification"
 
@@ -42,6 +43,12 @@ def begin(job: Job) -> None:
     change = the_change(job.writing, job)
     if change is not None and change.state == "modifying":
         change.begun = True
+
+
+def wait_until_disk_stays(job: Job) -> Wait | None:
+    """A snapshot that is being taken moves the disk; none begins to be taken while it is being changed."""
+    taken = job.look(lambda db: is_taken_of_volume(db, job.resource_id))
+    return Wait(0.05 if job.waited < 2 else 0.5) if taken else None
 
 
 def grow(job: Job) -> None:
@@ -94,4 +101,4 @@ def the_change(db: Session, job: Job) -> VolumeModification | None:
     return db.get(VolumeModification, job.resource_id, with_for_update=True)
 
 
-STEPS: list[Step] = [find_room, begin, grow, show_new_values, set_speed, complete]
+STEPS: list[Step] = [find_room, begin, wait_until_disk_stays, grow, show_new_values, set_speed, complete]

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from engine import desired, placement, volumes
 from engine.attachments import end_attachment, forget_attachment
 from engine.interfaces import remove_interface
+from engine.snapshots import are_wanted_of
 from engine.state import NetworkInterface, VolumeAttachment, now
 from engine.tasks import Job, Step, Wait, in_database
 from engine.workflows.boot_instance import the_instance
@@ -35,6 +36,12 @@ def remove_machine(job: Job) -> None:
 def remove_ports(job: Job) -> None:
     for card in job.look(lambda db: desired.interfaces(db, job.resource_id)):
         job.drivers.network.remove_port(card.id)
+
+
+def wait_until_snapshots_are_taken(job: Job) -> Wait | None:
+    """What a snapshot is still to be taken of must not go before."""
+    wanted = job.look(lambda db: are_wanted_of(db, volumes.going_with(db, job.resource_id)))
+    return Wait(0.1 if job.waited < 5 else 1.0) if wanted else None
 
 
 def remove_disks(job: Job) -> None:
@@ -71,6 +78,7 @@ STEPS: list[Step] = [
     wait_until_off,
     remove_machine,
     remove_ports,
+    wait_until_snapshots_are_taken,
     remove_disks,
     mark_terminated,
 ]

@@ -12,7 +12,7 @@ from engine.endpoints import add_interface_service, interfaces_of
 from engine.state import Endpoint, EndpointService, InsightsAnalysis, Instance, NetworkInterface
 from tests.cloud import REGION, Cloud
 from tests.engine import nat_gateways as nats
-from tests.engine import volumes
+from tests.engine import snapshots, volumes
 from tests.translators.test_instances import launch, leftovers, state
 
 
@@ -307,5 +307,10 @@ SCENARIOS = {
     ),
     "modify_volume": Scenario(volumes.growing, volumes.is_modified),
     "fail_modification": Scenario(beginning("fail_modification", volumes.growing), volumes.is_unmodified),
+    "create_snapshot": Scenario(snapshots.taking, snapshots.are_completed),
+    "fail_snapshot": Scenario(beginning("fail_snapshot", snapshots.taking), snapshots.have_failed),
+    "copy_snapshot": Scenario(snapshots.copying, snapshots.are_completed),
+    "remove_snapshot": Scenario(snapshots.removing, snapshots.is_removed),
+    "pause_instance": Scenario(snapshots.pausing, snapshots.has_restarted),
     "remove_port": Scenario(remove_port, lambda cloud, id: id not in network(cloud).list_ports()),
 }
