@@ -18,7 +18,6 @@ class VolumeType:
     throughput: range | None = None
     needs_iops: bool = False
     iops_per_gib: int = 0
-    multi_attach: bool = False
     boots: bool = True
 
 
@@ -26,8 +25,8 @@ class VolumeType:
 VOLUME_TYPES = {
     "gp2": VolumeType(range(1, 16385)),
     "gp3": VolumeType(range(1, 65537), range(3000, 80001), range(125, 2001), iops_per_gib=500),
-    "io1": VolumeType(range(4, 16385), range(100, 64001), needs_iops=True, iops_per_gib=50, multi_attach=True),
-    "io2": VolumeType(range(4, 65537), range(100, 256001), needs_iops=True, iops_per_gib=1000, multi_attach=True),
+    "io1": VolumeType(range(4, 16385), range(100, 64001), needs_iops=True, iops_per_gib=50),
+    "io2": VolumeType(range(4, 65537), range(100, 256001), needs_iops=True, iops_per_gib=1000),
     "sc1": VolumeType(range(125, 16385), boots=False),
     "st1": VolumeType(range(125, 16385), boots=False),
     "standard": VolumeType(range(1, 1025)),

@@ -12,8 +12,9 @@ from typing import Any
 
 import libvirt
 
-from engine.drivers.base import Capacity, DriverError, Machine, MachineState, Refused
+from engine.drivers.base import AttachedDisk, Capacity, DriverError, Machine, MachineState, Refused
 from engine.drivers.libvirt_devices import HotPlug
+from engine.drivers.libvirt_disks import check_written, move_disks, resize_disk
 from engine.drivers.libvirt_xml import NAMESPACE, Accelerator, Datapath, HostWays, domain_xml, owner_of
 
 CONSOLE_BYTES = 64 * 1024
@@ -78,6 +79,8 @@ class Libvirt:
             if domain is not None and domain.isActive():
                 _resume(domain)
                 return
+            for disk in machine.disks:
+                check_written(disk.location)
             domain = self._define(machine)
             with _errors(f"cannot start {machine.id}", unless=ALREADY):
                 domain.create()
@@ -101,6 +104,21 @@ class Libvirt:
             if changed:
                 self._define(machine)
         return complete
+
+    def move_disks(self, machine: Machine) -> None:
+        """Raise DriverError with libvirt's words when it cannot; then all disks are where they were."""
+        with _errors(f"cannot move the disks of {machine.id}"):
+            domain = self._find(machine.id)
+            if domain is not None and domain.isActive():
+                with self._hot_plug.turn(machine.id):
+                    move_disks(domain, machine.disks)
+
+    def resize_disk(self, machine_id: str, disk: AttachedDisk, size_gib: int) -> None:
+        with _errors(f"cannot resize disk {disk.disk_id} of {machine_id}"):
+            domain = self._find(machine_id)
+            if domain is not None and domain.isActive():
+                with self._hot_plug.turn(machine_id):
+                    resize_disk(domain, disk, size_gib)
 
     def stop_machine(self, id: str, force: bool = False) -> None:
         with _errors(f"cannot stop {id}", unless=GONE | ALREADY):

@@ -1,20 +1,21 @@
-"""Plugs disks and cards into running domains of libvirt, and asks their guests to let go of others.
+"""Plugs disks and cards into running domains of libvirt, bounds disks, and asks their guests to let go of others.
 
 A guest lets go in its own time, or never: libvirt passes the request on, and tells by an event what came of it.
 """
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import libvirt
 from lxml import etree
 
-from engine.drivers.base import Machine, Refused
-from engine.drivers.libvirt_xml import HostWays, card_xml, disk_xml
+from engine.drivers.base import AttachedDisk, Location, Machine, Refused
+from engine.drivers.libvirt_disks import check_written
+from engine.drivers.libvirt_xml import BOUNDS, HostWays, bounds, card_xml, disk_xml
 
 ASK_AGAIN = 5.0
 """Seconds after which a guest that still has a device is asked once more."""
@@ -30,13 +31,16 @@ class _Device(NamedTuple):
     alias: str
     slot: str
     fixed: bool
+    bounds: dict[str, int]
 
 
 class _Wanted(NamedTuple):
-    """What a domain should have."""
+    """What a domain should have; only a disk is somewhere."""
 
     slot: str
     definition: str
+    bounds: dict[str, int]
+    location: Location | None = None
 
 
 @dataclass
@@ -90,14 +94,25 @@ class HotPlug:
             _refuse_fixed(machine.id, extra)
             asked = memory.ask(domain, [device.alias for device in extra.values()])
             missing = _ready({key: each for key, each in wanted.items() if key not in present}, extra)
-            for key, definition in missing.items():
-                _plug(domain, key, definition)
-            kept = [device.alias for key, device in present.items() if key in wanted]
-            return not extra and not memory.may_lose(kept), asked or bool(missing)
+            for key, device in missing.items():
+                _plug(domain, key, device)
+            kept = {key: device for key, device in present.items() if key in wanted}
+            bounded = [_bound(domain, device, wanted[key]) for key, device in kept.items()]
+            complete = not extra and not memory.may_lose(device.alias for device in kept.values())
+            return complete, asked or bool(missing) or any(bounded)
+
+    @contextmanager
+    def turn(self, id: str) -> Iterator[None]:
+        """Let nobody else here change the disks of a machine."""
+        with self._memories.setdefault(id, _Memory()).turn:
+            yield
 
     def _wanted(self, machine: Machine) -> dict[str, _Wanted]:
-        disks = {_disk_key(disk.serial): _Wanted(disk.device, disk_xml(disk, self._ways)) for disk in machine.disks}
-        return disks | {_card_key(nic.mac): _Wanted("", card_xml(nic, self._ways)) for nic in machine.nics}
+        disks = {_disk_key(disk.serial): self._wanted_disk(disk) for disk in machine.disks}
+        return disks | {_card_key(nic.mac): _Wanted("", card_xml(nic, self._ways), {}) for nic in machine.nics}
+
+    def _wanted_disk(self, disk: AttachedDisk) -> _Wanted:
+        return _Wanted(disk.device, disk_xml(disk, self._ways), bounds(disk), disk.location)
 
     def _on_answer(self, connection: Any, domain: Any, alias: str, opaque: object) -> None:
         # This is the event loop's thread: a call to libvirt from here would wait for itself.
@@ -120,9 +135,11 @@ def _devices(domain: Any) -> dict[str, _Device]:
     devices: Any = etree.fromstring(domain.XMLDesc()).find("devices")
     for disk in devices.iterfind("disk"):
         slot = disk.find("target").get("dev")
-        found[_disk_key(disk.findtext("serial", slot))] = _Device(_alias(disk), slot, disk.find("boot") is not None)
+        limits = {name: int(disk.findtext(f"iotune/{name}", "0")) for name in BOUNDS}
+        fixed = disk.find("boot") is not None
+        found[_disk_key(disk.findtext("serial", slot))] = _Device(_alias(disk), slot, fixed, limits)
     for number, card in enumerate(devices.iterfind("interface")):
-        found[_card_key(card.find("mac").get("address"))] = _Device(_alias(card), "", number == 0)
+        found[_card_key(card.find("mac").get("address"))] = _Device(_alias(card), "", number == 0, {})
     return found
 
 
@@ -136,15 +153,25 @@ def _refuse_fixed(id: str, extra: Mapping[str, _Device]) -> None:
             raise Refused(f"cannot unplug {key} of {id}: the boot disk and the first card stay")
 
 
-def _ready(missing: Mapping[str, _Wanted], extra: Mapping[str, _Device]) -> dict[str, str]:
-    """Return the definitions of what can be plugged now: a disk has to wait until its name is free again."""
+def _ready(missing: Mapping[str, _Wanted], extra: Mapping[str, _Device]) -> dict[str, _Wanted]:
+    """Return what can be plugged now: a disk has to wait until its name is free again."""
     taken = {device.slot for device in extra.values() if device.slot}
-    return {key: wanted.definition for key, wanted in missing.items() if wanted.slot not in taken}
+    return {key: wanted for key, wanted in missing.items() if wanted.slot not in taken}
 
 
-def _plug(domain: Any, key: str, definition: str) -> None:
+def _bound(domain: Any, device: _Device, wanted: _Wanted) -> bool:
+    """Give a disk other bounds where it has to have them; say whether it had."""
+    if device.bounds == wanted.bounds:
+        return False
+    domain.setBlockIoTune(device.slot, wanted.bounds, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    return True
+
+
+def _plug(domain: Any, key: str, device: _Wanted) -> None:
+    if device.location is not None:
+        check_written(device.location)
     try:
-        domain.attachDeviceFlags(definition, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        domain.attachDeviceFlags(device.definition, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     except libvirt.libvirtError:
         if not _is_there(domain, key):  # else another process was quicker
             raise

@@ -1,6 +1,6 @@
 """The definition of a machine as libvirt's domain XML (https://libvirt.org/formatdomain.html)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from lxml import etree
 from lxml.builder import E, ElementMaker  # type: ignore[import-not-found]
 
-from engine.drivers.base import AttachedDisk, Machine, Nic, Refused, port_uuid
+from engine.drivers.base import AttachedDisk, Location, Machine, Nic, Refused, port_uuid
 
 Element = Any
 """lxml-stubs do not know lxml.builder."""
@@ -26,6 +26,7 @@ SPARE_ROOT_PORTS = 16
 HOST_OFFLOADS = ("csum", "gso", "tso4", "tso6", "ecn", "ufo", "mrg_rxbuf")
 GUEST_OFFLOADS = ("csum", "tso4", "tso6", "ecn", "ufo")
 
+BOUNDS = ("total_bytes_sec", "total_iops_sec")
 SYSTEM_FIELDS = ("manufacturer", "product", "version", "serial", "uuid")
 CHASSIS_FIELDS = ("manufacturer", "version", "serial", "asset")
 
@@ -84,6 +85,24 @@ def card_xml(nic: Nic, ways: HostWays) -> str:
     return text
 
 
+def moves_xml(moves: Mapping[str, Location], slots: Iterable[str]) -> str:
+    """Return the snapshot by which a running domain moves disks, by name (vda), to new places; its others stay."""
+    disks = (
+        E.disk(*_place(moves[slot]), name=slot, snapshot="external", type=moves[slot].protocol)
+        if slot in moves
+        else E.disk(name=slot, snapshot="no")
+        for slot in slots
+    )
+    text: str = etree.tostring(E.domainsnapshot(E.disks(*disks)), encoding="unicode")
+    return text
+
+
+def _place(where: Location) -> tuple[Element, Element]:
+    if where.protocol not in ("file", "block"):
+        raise Refused(f"cannot use {where.name}: this host has no way to reach a {where.protocol} disk")
+    return E.driver(type=where.format), E.source(**{"file" if where.protocol == "file" else "dev": where.name})
+
+
 def _uuid(machine: Machine) -> str:
     try:
         return str(UUID(machine.uuid))
@@ -139,13 +158,13 @@ def _devices(machine: Machine, ways: HostWays, console_log: str) -> Element:
 
 def _disk(disk: AttachedDisk, ways: HostWays) -> Element:
     where = disk.location
-    if where.protocol not in ("file", "block"):
-        raise Refused(f"cannot attach disk {disk.disk_id}: this host has no way to reach a {where.protocol} disk")
+    driver, source = _place(where)
     direct = where.protocol == "block" or ways.takes_direct_io(where.name)
     speed = {"cache": "none", "io": "native"} if direct else {"cache": "writeback", "io": "threads"}
+    driver.attrib.update({"name": "qemu", "discard": "unmap", **speed})
     element = E.disk(
-        E.driver(name="qemu", type=where.format, discard="unmap", **speed),
-        E.source(**{"file" if where.protocol == "file" else "dev": where.name}),
+        driver,
+        source,
         E.target(dev=disk.device, bus="virtio"),
         E.serial(disk.serial),
         type=where.protocol,
@@ -153,7 +172,14 @@ def _disk(disk: AttachedDisk, ways: HostWays) -> Element:
     )
     if disk.boot:
         element.append(E.boot(order="1"))
+    if limits := [E(name, str(limit)) for name, limit in bounds(disk).items() if limit]:
+        element.append(E.iotune(*limits))
     return element
+
+
+def bounds(disk: AttachedDisk) -> dict[str, int]:
+    """Return what libvirt calls a disk's bounds; 0 where it is free."""
+    return dict(zip(BOUNDS, (disk.bytes_per_second or 0, disk.iops or 0), strict=True))
 
 
 def _card(nic: Nic, datapath: Datapath) -> Element:

@@ -1,0 +1,167 @@
+"""The qcow2 files of one directory as layers: each is upon another one or upon none, and lives while it has a name.
+
+A layer names the one below it in its header, by a path in ``sources/`` that is a hard link of that one and the upper
+layer's own: it is made once the header that names it is on the disk, and goes before it. So the file system counts who
+needs a layer, and a crash leaves no name that nobody knows of. It takes a file system with hard links (ext4, XFS, NFS);
+ext4 allows 65,000 for one file.
+"""
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from engine.drivers.base import CALL_LIMIT, DriverError
+from engine.drivers.qcow2_header import Header, NotALayer, read_header
+
+WRITTEN = 0o640
+FROZEN = 0o440
+"""The modes of a layer that is written, and of one that is not any more: QEMU's user cannot open that for writing."""
+
+
+class Layers:
+    """The layers in ``directory``: those of disks, those of snapshots, and the names that layers have for others."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make the directory; its mode lets QEMU's user pass but not list."""
+        self.disks = directory / "disks"
+        self.snapshots = directory / "snapshots"
+        self._sources = directory / "sources"
+        for room in (directory, self.disks, self.snapshots, self._sources):
+            room.mkdir(parents=True, exist_ok=True)
+            with suppress(PermissionError):  # a directory that an administrator made is left as it is
+                room.chmod(0o711)
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Let one thread of one process in, on all hosts that share the directory."""
+        with _locked(self._sources / ".changes"):
+            yield
+
+    @contextmanager
+    def whole_file(self, path: Path, mode: int) -> Iterator[Path]:
+        """Give a name to write to, which becomes ``path`` once the block succeeds and the data is on the disk."""
+        for left in partials_of(path):
+            self.remove(left)
+        partial = _partial_name(path)
+        try:
+            partial.touch(mode=WRITTEN)
+            yield partial
+            partial.chmod(mode)
+            sync(partial)
+            partial.rename(path)
+            sync(path.parent)
+        except OSError as error:
+            raise DriverError(f"cannot write {path}: {error}") from error
+        finally:
+            self._drop(partial)
+
+    def cover(self, partial: Path, below: Path, size: str) -> Header:
+        """Make an empty layer of a disk upon the one named ``below``, and return that one's header.
+
+        ``size`` is in qemu-img's words.        Raise DriverError when there is no such layer.
+        """
+        disk_id = partial.relative_to(self.disks).parts[0].partition(".")[0]
+        source = self._sources / f"{disk_id}.{uuid4().hex}.qcow2"
+        # Unseen (-u): a running machine may have the lower layer open still, and its new name does not exist yet.
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", str(source), "-F", "qcow2", str(partial), size)
+        sync(partial)
+        link(below, source)
+        sync(self._sources)
+        return read_header(source)
+
+    def remove(self, path: Path) -> None:
+        """Take a layer's name away, and with its last name the layer, down to what has other names."""
+        doomed = path if path.suffix == ".partial" else _partial_name(path)
+        try:
+            path.rename(doomed)  # from here on nobody can link it, and it counts as what a crash left
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DriverError(f"cannot remove {path}: {error}") from error
+        self._drop(doomed)
+
+    def _drop(self, doomed: Path) -> None:
+        """Remove a name that nobody links any more; the lowest layer goes first, so a crash leaves the way to it."""
+        names = [doomed]
+        while (below := self._lose(names[-1])) is not None:
+            names.append(below)
+        for name in reversed(names):
+            _remove(name)
+
+    def _lose(self, name: Path) -> Path | None:
+        """Remove one of several names of a layer; of its last name return that of the layer below, which goes as well.
+
+        Of two who remove the two last names of a layer, one has to see that he is the last.
+        """
+        with _locked(self._sources / ".names"):
+            try:
+                if name.stat().st_nlink > 1:
+                    name.unlink()
+                    return None
+                below = read_header(name).below
+            except (FileNotFoundError, NotALayer):
+                return None
+            except OSError as error:
+                raise DriverError(f"cannot remove {name}: {error}") from error
+        return below if below is not None and below.parent == self._sources else None
+
+
+def link(present: Path, name: Path) -> None:
+    """Give a layer another name; raise DriverError when it is not there, or the name is taken."""
+    try:
+        name.hardlink_to(present)
+    except FileNotFoundError as error:
+        raise DriverError(f"there is no file {present}") from error
+    except OSError as error:
+        raise DriverError(f"cannot link {name} to {present}: {error}") from error
+
+
+def partials_of(path: Path) -> list[Path]:
+    """Return what crashes left of a file, or what is being made. An id is one writer's at a time: its task's."""
+    return list(path.parent.glob(f"{path.stem}.*.partial"))
+
+
+def _partial_name(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.{uuid4().hex}.partial")
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DriverError(f"cannot remove {path}: {error}") from error
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Hold a lock that goes with its process. Not on the layers themselves: NFS would take it for one of QEMU's."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, WRITTEN)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's data or a directory's names are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def run(*command: str, limit: float | None = CALL_LIMIT, accept: tuple[int, ...] = (0,)) -> str:
+    """Run a program for at most ``limit`` seconds; raise DriverError with what it said."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DriverError(f"cannot run {command[0]}: {error}") from error
+    if done.returncode not in accept:
+        raise DriverError(done.stderr.strip() or f"{command[0]} failed with {done.returncode}")
+    return done.stdout
