@@ -168,7 +168,7 @@ def test_a_volume_is_attached_though_the_guest_clings_to_another(cloud: Cloud) -
     cloud.ec2.detach_volume(VolumeId=first)
     cloud.ec2.attach_volume(VolumeId=second, InstanceId=holder, Device="/dev/sdg")
     id = volumes.attachment_of(cloud, second)
-    only(cloud, id, 3)
+    only(cloud, id, 4)
     assert is_attached(cloud, id) and disks_of(cloud, holder)[second].device == "vdc"
 
 
@@ -210,7 +210,7 @@ def test_lost_tasks_of_volumes_are_begun_again(cloud: Cloud) -> None:
 
 def test_a_change_whose_task_was_lost_when_it_had_begun_is_completed(cloud: Cloud) -> None:
     id = volumes.growing(cloud)
-    only(cloud, id, 4)
+    only(cloud, id, 5)
     assert cloud.look(lambda db: db.get_one(VolumeModification, id).state) == "optimizing"
     forget_tasks(cloud)
     reconcile(cloud.engine)

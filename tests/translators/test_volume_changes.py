@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.drivers.base import DriverError
+from engine.drivers.simulated_storage import SimulatedStorage
 from engine.state import Snapshot
 from tests.cloud import OPERATOR, REGION, Cloud
 from tests.engine.volumes import creating, disks, see
@@ -191,6 +192,7 @@ def test_what_the_account_may_not_have_is_refused(
 def test_a_volume_that_finds_no_room_is_an_error(make_cloud: Callable[..., Cloud], refused: Any) -> None:
     cloud = make_cloud(disk_overcommit=2.0, disk_reserved_gib=10)
     cloud.backend.storages["us-east-1a"]._free_gib = 60
+    cloud.backend.storages["us-east-1b"] = SimulatedStorage(cloud.backend.faults, 1000)
     fits, large = creating(cloud, Size=50), creating(cloud, Size=101)
     cloud.settle()
     assert (see(cloud, fits)["State"], see(cloud, large)["State"]) == ("available", "error")

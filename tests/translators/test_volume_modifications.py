@@ -44,7 +44,7 @@ def test_a_volume_that_is_in_use_grows_and_is_faster(cloud: Cloud, ec2: Any) -> 
 
 def test_a_change_is_optimizing_when_the_new_size_is_there(cloud: Cloud) -> None:
     id = growing(cloud)
-    cloud.run_single_steps(4)
+    cloud.run_single_steps(5)
     assert (change(cloud, id)["ModificationState"], see(cloud, id)["Size"]) == ("optimizing", 9)
     assert disks(cloud)[id] == 9
     cloud.settle()
