@@ -55,7 +55,7 @@ def _check_volume(volume: Volume, instance: Instance) -> None:
     if volume.state == "in-use":
         refuse("VolumeInUse", f"{volume.id} is already attached to an instance")
     if volume.state != "available":
-        refuse("IncorrectState", f"The volume '{volume.id}' is not 'available'.")
+        refuse("IncorrectState", f"{volume.id} is not 'available'.")
     if volume.zone != instance.zone:
         text = f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'"
         refuse("InvalidVolume.ZoneMismatch", text)

@@ -98,7 +98,7 @@ def _refuse_unchanged(call: Call, ids: list[str]) -> None:
     changed = set(call.db.scalars(select(_Change.volume_id).where(_Change.volume_id.in_(ids))))
     for id in ids:
         if id not in changed:
-            refuse("InvalidVolumeModification.NotFound", f"The modification for volume '{id}' does not exist.")
+            refuse("InvalidVolumeModification.NotFound", f"Modification for volume '{id}' does not exist.")
 
 
 @action
@@ -137,7 +137,10 @@ def _check_changeable(volume: Volume, change: VolumeModification | None) -> None
     if volume.volume_type == "standard":
         raise Ec2Error("UnsupportedOperation", "Volumes of the type standard cannot be modified.")
     if change is not None and change.state in ("modifying", "optimizing"):
-        refuse("IncorrectModificationState", f"Volume {volume.id} is currently in the '{change.state}' state.")
+        refuse(
+            "IncorrectModificationState",
+            f"Volume {volume.id} cannot be modified in modification state {change.state.upper()}",
+        )
 
 
 def _numbers(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from engine.volumes import gp2_iops
-from translators.errors import Ec2Error, combination, missing
+from translators.errors import Ec2Error, combination, refuse
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,18 @@ def check_volume(name: str, size: int, iops: int | None = None, throughput: int 
     if size not in kind.sizes:
         side, limit, end = _side(size, kind.sizes)
         text = f"Volume of {size}GiB is too {side} for volume type {name}; {end} is {limit}GiB."
-        raise Ec2Error("InvalidParameterValue", text)
+        refuse("InvalidParameterValue", text)
     if iops is None and kind.needs_iops:
-        raise missing("iops")
+        raise combination(f"The parameter iops must be specified for {name} volumes.")
     _check_number("iops", iops, kind.iops, name)
     _check_number("throughput", throughput, kind.throughput, name)
     if iops and iops > max(kind.iops_per_gib * size, GP3_IOPS if name == "gp3" else 0):
-        raise combination(f"Iops to volume size ratio of {iops / size:f} is too high; maximum is {kind.iops_per_gib}")
+        text = f"Iops to volume size ratio of {iops / size:f} is too high; maximum is {kind.iops_per_gib}"
+        refuse("InvalidParameterValue", text)
     if throughput and throughput > max((iops or GP3_IOPS) // 4, GP3_THROUGHPUT):
         ratio = throughput / (iops or GP3_IOPS)
-        text = f"Throughput (MiBps) to iops ratio of {ratio:f} is too high; maximum is 0.25 MiBps per iops"
-        raise combination(text)
+        text = f"Throughput (MiBps) to iops ratio of {ratio:f} is too high; maximum is 0.250000 MiBps per iops"
+        refuse("InvalidParameterValue", text)
 
 
 def _side(value: int, allowed: range) -> tuple[str, int, str]:
@@ -75,7 +76,7 @@ def _check_number(name: str, value: int | None, allowed: range | None, type_name
     if value not in allowed:
         side, limit, end = _side(value, allowed)
         size = {"small": "low", "large": "high"}[side]
-        raise Ec2Error("InvalidParameterValue", f"Volume {name} of {value} is too {size}; {end} is {limit}.")
+        refuse("InvalidParameterValue", f"Volume {name} of {value} is too {size}; {end} is {limit}.")
 
 
 def performance(name: str, size: int, iops: int | None, throughput: int | None) -> tuple[int | None, int | None]:

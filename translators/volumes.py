@@ -186,7 +186,7 @@ def delete_volume(call: Call, *, volume_id: str) -> Result:
     if holder:
         refuse("VolumeInUse", f"Volume {volume_id} is currently attached to {holder}")
     if volume.state not in ("available", "error"):
-        refuse("IncorrectState", f"The volume '{volume_id}' is not 'available': it is '{volume.state}'.")
+        refuse("IncorrectState", f"{volume_id} is not 'available': it is '{volume.state}'.")
     volume.state = "deleting"
     tasks.start(call.db, volume_id, "delete_volume", call.region)
     return {}

@@ -82,9 +82,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"Size": 16385}, "InvalidParameterValue"),
     ({"Iops": 100}, "InvalidParameterCombination"),
     ({"Throughput": 125}, "InvalidParameterCombination"),
-    ({"VolumeType": "io1"}, "MissingParameter"),
+    ({"VolumeType": "io1"}, "InvalidParameterCombination"),
     ({"VolumeType": "io1", "Iops": 99}, "InvalidParameterValue"),
-    ({"VolumeType": "io1", "Iops": 251}, "InvalidParameterCombination"),
+    ({"VolumeType": "io1", "Iops": 251}, "InvalidParameterValue"),
     ({"VolumeType": "gp3", "Throughput": 2001}, "InvalidParameterValue"),
     ({"MultiAttachEnabled": True}, "InvalidParameterCombination"),
     ({"VolumeType": "io2", "Iops": 100, "MultiAttachEnabled": True}, "UnsupportedOperation"),
@@ -115,6 +115,11 @@ def test_the_messages_are_ec2s(ec2: Any, refused: Any) -> None:
         ({"Size": 16385}, "Volume of 16385GiB is too large for volume type gp2; maximum is 16384GiB."),
         ({"VolumeType": "io1", "Iops": 99}, "Volume iops of 99 is too low; minimum is 100."),
         ({"VolumeType": "gp3", "Iops": 80001}, "Volume iops of 80001 is too high; maximum is 80000."),
+        ({"VolumeType": "gp3", "Iops": 3001}, "Iops to volume size ratio of 600.200000 is too high; maximum is 500"),
+        (
+            {"VolumeType": "gp3", "Throughput": 1000},
+            "Throughput (MiBps) to iops ratio of 0.333333 is too high; maximum is 0.250000 MiBps per iops",
+        ),
     ):
         with refused("InvalidParameterValue", text):
             ec2.create_volume(**{"AvailabilityZone": "us-east-1a", "Size": 5} | asked)

@@ -120,7 +120,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"Size": 3}, "InvalidParameterValue"),
     ({"Size": 16385}, "InvalidParameterValue"),
     ({"Iops": 300}, "InvalidParameterCombination"),
-    ({"VolumeType": "io1"}, "InvalidParameterCombination"),
+    ({"VolumeType": "io1"}, "InvalidParameterValue"),
     ({"VolumeType": "gp3", "Throughput": 5000}, "InvalidParameterValue"),
     ({"VolumeType": "st1"}, "InvalidParameterValue"),
     ({"VolumeType": "standard"}, "UnsupportedOperation"),
@@ -144,7 +144,7 @@ def test_volumes_that_cannot_be_changed_now_are_refused(cloud: Cloud, ec2: Any, 
         ec2.modify_volume(VolumeId=id, Size=9)
     cloud.settle()
     ec2.modify_volume(VolumeId=id, Size=9)
-    with refused("IncorrectModificationState"):
+    with refused("IncorrectModificationState", f"Volume {id} cannot be modified in modification state MODIFYING"):
         ec2.modify_volume(VolumeId=id, Size=10)
     cloud.settle()
     ec2.modify_volume(VolumeId=id, Size=10)
