@@ -218,6 +218,7 @@ resource "aws_default_network_acl" "other" {
     to_port    = 0
   }
   tags = { Name = var.name }
+  lifecycle { ignore_changes = [subnet_ids] }
 }
 
 resource "aws_default_route_table" "main" {

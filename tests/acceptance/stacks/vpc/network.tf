@@ -92,6 +92,12 @@ resource "aws_network_interface_sg_attachment" "prefixed" {
   security_group_id    = aws_security_group.app.id
 }
 
+resource "aws_network_interface_permission" "prefixed" {
+  network_interface_id = aws_network_interface.prefixed.id
+  aws_account_id       = data.aws_caller_identity.partner.account_id
+  permission           = "INSTANCE-ATTACH"
+}
+
 resource "aws_eip" "spare" {
   domain                    = "vpc"
   network_interface         = aws_network_interface.spare.id

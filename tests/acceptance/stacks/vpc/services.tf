@@ -27,6 +27,15 @@ resource "aws_vpc_endpoint" "interface" {
   security_group_ids  = var.changed ? [aws_security_group.app.id] : [aws_security_group.web.id]
   private_dns_enabled = true
   tags                = { Name = var.name }
+  depends_on          = [aws_ec2_subnet_cidr_reservation.kept, aws_ec2_subnet_cidr_reservation.prefixes]
+}
+
+resource "aws_vpc_endpoint" "other" {
+  vpc_id             = aws_vpc.other.id
+  service_name       = var.interface_service
+  vpc_endpoint_type  = "Interface"
+  subnet_ids         = [aws_subnet.other.id]
+  security_group_ids = [aws_security_group.peer.id]
 }
 
 resource "aws_vpc_endpoint" "parts" {

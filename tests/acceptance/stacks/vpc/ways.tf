@@ -118,6 +118,11 @@ resource "aws_vpc" "other" {
   enable_dns_hostnames = true
 }
 
+resource "aws_subnet" "other" {
+  vpc_id     = aws_vpc.other.id
+  cidr_block = "10.30.0.0/20"
+}
+
 resource "aws_vpc_peering_connection" "both" {
   vpc_id      = aws_vpc.main.id
   peer_vpc_id = aws_vpc.other.id
@@ -141,6 +146,18 @@ resource "aws_vpc" "partner" {
   provider   = aws.partner
   cidr_block = "10.40.0.0/16"
   tags       = { Name = var.name }
+}
+
+resource "aws_subnet" "partner" {
+  provider   = aws.partner
+  vpc_id     = aws_vpc.partner.id
+  cidr_block = "10.40.0.0/20"
+}
+
+resource "aws_nat_gateway" "partner" {
+  provider          = aws.partner
+  connectivity_type = "private"
+  subnet_id         = aws_subnet.partner.id
 }
 
 resource "aws_vpc_peering_connection" "partner" {
