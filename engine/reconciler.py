@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from engine import address_transfers, desired, nat_gateways, peerings, snapshots, tasks, volumes
+from engine import address_transfers, desired, nat_gateways, peerings, root_replacements, snapshots, tasks, volumes
 from engine.drivers.base import Compute, DriverError, Drivers
 from engine.machines import sync_devices
 from engine.state import (
@@ -77,6 +77,7 @@ def _restore_lost_tasks(engine: Engine, region: str) -> None:
     with engine.database.read() as db:
         lost = db.scalar(_without_task(region).limit(1)) is not None
         lost = lost or any(of.lost_tasks(db, region) for of in (nat_gateways, volumes, snapshots))
+        lost = lost or root_replacements.any_lost(db, region)
     if not lost:
         return
     with engine.database.write() as db:
@@ -87,6 +88,7 @@ def _restore_lost_tasks(engine: Engine, region: str) -> None:
             for id, workflow in of.lost_tasks(db, region).items():
                 log.warning("a task was lost", of=id, workflow=workflow)
                 tasks.start(db, id, workflow, region)
+        root_replacements.end_lost(db, region)
 
 
 def _restore_lost_plugs(engine: Engine, region: str) -> None:
@@ -198,11 +200,14 @@ def check_machine(engine: Engine, id: str) -> None:
 def _ended_by_itself(db: Session, instance: Instance) -> None:
     """A guest that powered itself off is stopped, or terminated, as InstanceInitiatedShutdownBehavior says.
 
-    One that is off for an image, and whose task was lost, is started again when that is made.
+    One that is off for an image or for another root volume, and whose task was lost, is started again by that.
     """
-    if snapshots.is_paused(db, instance.id):
-        log.warning("a task was lost", of=instance.id, workflow=snapshots.PAUSE)
-        tasks.start(db, instance.id, snapshots.PAUSE, instance.region)
+    paused = snapshots.is_paused(db, instance.id) and snapshots.PAUSE
+    replaced = root_replacements.under_way(db, instance.id) and root_replacements.WORKFLOW
+    workflow = paused or replaced
+    if workflow:
+        log.warning("a task was lost", of=instance.id, workflow=workflow)
+        tasks.start(db, instance.id, workflow, instance.region)
         return
     log.info("a guest powered itself off", instance=instance.id)
     instance.state_reason_code = "Client.InstanceInitiatedShutdown"

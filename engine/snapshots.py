@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, literal, or_, select, update
 from sqlalchemy.orm import Session
 
+from engine import root_replacements
 from engine.state import (
     Image,
     ImageBlockDevice,
@@ -25,7 +26,7 @@ from engine.state.prepared import Prepared
 
 DELETED = "deleted"
 """The state of a snapshot that is shown to nobody, for as long as its data or its task is still needed."""
-_STARTING = ("boot_instance", "start_instance")
+_STARTING = ("boot_instance", "start_instance", *root_replacements.WORKFLOWS)
 PAUSE = "pause_instance"
 PAUSED = "wait_until_imaged"
 """The workflow that has an instance off while an image is made of it, and its step while it is off."""

@@ -39,6 +39,9 @@ _NOT_FOUND = {
     "NetworkInterface": ("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '{}' does not exist"),
     "Peering": ("InvalidVpcPeeringConnectionID.NotFound", "The vpcPeeringConnection ID '{}' does not exist"),
     "PrefixList": ("InvalidPrefixListID.NotFound", "The prefix list ID '{}' does not exist"),
+    "RootReplacement": (
+        "InvalidReplaceRootVolumeTaskId.NotFound", "The replace root volume task ID '{}' does not exist"
+    ),
     "RouteTable": ("InvalidRouteTableID.NotFound", "The routeTable ID '{}' does not exist"),
     "SecurityGroup": ("InvalidGroup.NotFound", "The security group '{}' does not exist"),
     "SecurityGroupRule": ("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '{}' does not exist"),

@@ -14,6 +14,7 @@ from translators.image_attributes import described
 from translators.image_devices import bad_mapping, check_names, new_devices
 from translators.image_registration import add_image, check_name
 from translators.registry import Call, Result, action
+from translators.root_volume_replacements import refuse_if_replacing
 from translators.snapshot_creation import attached_volumes, take
 from translators.volume_types import volume_type
 
@@ -37,6 +38,7 @@ def create_image(
     instance = find(call, Instance, instance_id)
     if instance.state not in ("running", "stopped"):
         refuse("IncorrectInstanceState", f"The instance '{instance_id}' is not in the running or stopped state.")
+    refuse_if_replacing(call, instance)
     check_name(call, name)
     restarts = instance.state == "running" and not no_reboot
     image = _image_of(call, instance, name, described(description), restarts)

@@ -20,6 +20,7 @@ _TYPES = {
     "sgr": "security-group-rule",
     "acl": "network-acl",
     "nat": "natgateway",
+    "replacevol": "replace-root-volume-task",
 }
 
 

@@ -18,6 +18,7 @@ from engine.state.peering import Peering
 from engine.state.prefix_list import PrefixList, PrefixListEntry
 from engine.state.reachability import InsightsAnalysis, InsightsPath
 from engine.state.region import Host, Region, Zone
+from engine.state.root_replacement import RootReplacement
 from engine.state.route_table import Route, RouteTable, RouteTableAssociation
 from engine.state.security_group import SecurityGroup, SecurityGroupRule
 from engine.state.snapshot import Snapshot, SnapshotLock, SnapshotPermission
@@ -70,6 +71,7 @@ __all__ = [
     "Region",
     "Replay",
     "Resource",
+    "RootReplacement",
     "Route",
     "RouteTable",
     "RouteTableAssociation",

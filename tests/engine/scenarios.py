@@ -12,6 +12,7 @@ from engine.endpoints import add_interface_service, interfaces_of
 from engine.state import Endpoint, EndpointService, InsightsAnalysis, Instance, NetworkInterface
 from tests.cloud import REGION, Cloud
 from tests.engine import nat_gateways as nats
+from tests.engine import root_replacements as roots
 from tests.engine import snapshots, volumes
 from tests.translators.test_instances import launch, leftovers, state
 
@@ -312,5 +313,7 @@ SCENARIOS = {
     "copy_snapshot": Scenario(snapshots.copying, snapshots.are_completed),
     "remove_snapshot": Scenario(snapshots.removing, snapshots.is_removed),
     "pause_instance": Scenario(snapshots.pausing, snapshots.has_restarted),
+    "replace_root_volume": Scenario(roots.replacing, roots.is_replaced),
+    "fail_root_replacement": Scenario(beginning("fail_root_replacement", roots.replacing), roots.has_failed),
     "remove_port": Scenario(remove_port, lambda cloud, id: id not in network(cloud).list_ports()),
 }

@@ -308,6 +308,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "region", "action", "token", name=op.f("replay_pkey")),
     )
     op.create_table(
+        "root_replacement",
+        sa.Column("instance_id", sa.String(length=40), nullable=False),
+        sa.Column("old_volume_id", sa.String(length=40), nullable=False),
+        sa.Column("new_volume_id", sa.String(length=40), nullable=False),
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.Column("image_id", sa.String(length=40), nullable=False),
+        sa.Column("is_made", sa.Boolean(), nullable=False),
+        sa.Column("deletes_old", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("completed", sa.String(length=24), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("root_replacement_pkey")),
+    )
+    with op.batch_alter_table("root_replacement", schema=None) as batch_op:
+        batch_op.create_index("ix_root_replacement_instance", ["instance_id"], unique=False)
+        batch_op.create_index("ix_root_replacement_owner", ["account", "region", "id"], unique=False)
+
+    op.create_table(
         "snapshot",
         sa.Column("volume_id", sa.String(length=40), nullable=False),
         sa.Column("volume_size", sa.Integer(), nullable=False),
