@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -173,12 +174,17 @@ def test_down_leaves_no_process(new: Groundfog) -> None:
 
 def processes_of(session: int) -> list[str]:
     """Return the commands of every process in a session (setsid(2)), zombies apart."""
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in living()]
+    fields = [stat.rpartition(") ")[2].split() for stat in living()]
     return [field[0] for field in fields if int(field[3]) == session and field[0] != "Z"]
 
 
 def living() -> list[str]:
-    return [entry for entry in os.listdir("/proc") if entry.isdigit() and Path(f"/proc/{entry}/stat").exists()]
+    """Return what the kernel says of every process; one may end while it is looked at."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(Path(f"/proc/{entry}/stat").read_text())
+    return found
 
 
 def test_up_after_down_finds_everything_again(new: Groundfog) -> None:
