@@ -173,17 +173,12 @@ def test_down_leaves_no_process(new: Groundfog) -> None:
 
 
 def processes_of(session: int) -> list[str]:
-    """Return the commands of every process in a session (setsid(2)), zombies apart."""
-    fields = [stat.rpartition(") ")[2].split() for stat in living()]
-    return [field[0] for field in fields if int(field[3]) == session and field[0] != "Z"]
-
-
-def living() -> list[str]:
-    """Return what the kernel says of every process; one may end while it is looked at."""
+    """Return the states of every process in a session (setsid(2)), zombies apart."""
     found = []
     for entry in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            found.append(Path(f"/proc/{entry}/stat").read_text())
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may end while it is looked at
+            fields = Path(f"/proc/{entry}/stat").read_text().rpartition(") ")[2].split()
+            found += [fields[0]] if int(fields[3]) == session and fields[0] != "Z" else []
     return found
 
 
