@@ -161,7 +161,9 @@ class Deployment:
         return sorted(path.name for path in Path("/run/netns").glob(f"gf-{self.owner}.*"))
 
     def disks(self) -> set[str]:
-        return {path.name for room in ("disks", "sources") for path in (self.data / room).iterdir()}
+        """Return the files that hold disks, and those under them."""
+        rooms = (self.data / room for room in ("disks", "sources"))
+        return {path.name for room in rooms for path in room.iterdir() if not path.name.startswith(".")}
 
     def left_of(self, instances: list[dict[str, Any]]) -> list[str]:
         """Return what this machine and its switch still have of instances, as they were described while they ran."""
