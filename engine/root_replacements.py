@@ -16,7 +16,7 @@ _UNDER_WAY = ("pending", "in-progress")
 def under_way(db: Session, instance_id: str) -> RootReplacement | None:
     """Return the replacement of an instance's root volume that has not ended; there is at most one."""
     rows = select(RootReplacement).where(RootReplacement.instance_id == instance_id)
-    return db.scalar(rows.where(RootReplacement.state.in_(_UNDER_WAY)).with_for_update())
+    return db.scalar(rows.where(RootReplacement.state.in_(_UNDER_WAY)))
 
 
 def root_attachment(db: Session, instance_id: str) -> VolumeAttachment | None:
