@@ -15,6 +15,7 @@ import libvirt
 from engine.drivers.base import AttachedDisk, Capacity, DriverError, Machine, MachineState, Refused
 from engine.drivers.libvirt_devices import HotPlug
 from engine.drivers.libvirt_disks import check_written, move_disks, resize_disk
+from engine.drivers.libvirt_nodes import is_settling
 from engine.drivers.libvirt_xml import NAMESPACE, Accelerator, Datapath, HostWays, domain_xml, owner_of
 
 CONSOLE_BYTES = 64 * 1024
@@ -77,6 +78,8 @@ class Libvirt:
         with _errors(f"cannot start {machine.id}"):
             domain = self._find(machine.id)
             if domain is not None and domain.isActive():
+                if is_settling(domain):
+                    self.move_disks(machine)
                 _resume(domain)
                 return
             for disk in machine.disks:

@@ -187,7 +187,7 @@ def _grow_over(file: Path) -> None:
 
     The lower file is left out of it: QEMU has locked it, and what it holds at its new end is to be seen, not hidden.
     """
-    size, below = read_header(file)
+    size, below, _ = read_header(file)
     if below is not None and (wanted := read_header(below).virtual_bytes) > size:
         alone = {"driver": "qcow2", "file": {"driver": "file", "filename": str(file)}, "backing": None}
         run("qemu-img", "resize", "-q", f"json:{json.dumps(alone)}", str(wanted))
