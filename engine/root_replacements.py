@@ -13,10 +13,15 @@ WORKFLOWS = (WORKFLOW, "fail_root_replacement")
 _UNDER_WAY = ("pending", "in-progress")
 
 
-def under_way(db: Session, instance_id: str) -> RootReplacement | None:
-    """Return the replacement of an instance's root volume that has not ended; there is at most one."""
-    rows = select(RootReplacement).where(RootReplacement.instance_id == instance_id)
-    return db.scalar(rows.where(RootReplacement.state.in_(_UNDER_WAY)))
+def under_way(db: Session, instance_id: str, lock: bool = False) -> RootReplacement | None:
+    """Return the replacement of an instance's root volume that has not ended; there is at most one.
+
+    ``lock`` is for who changes it: what only reads cannot lock.
+    """
+    rows = select(RootReplacement).where(
+        RootReplacement.instance_id == instance_id, RootReplacement.state.in_(_UNDER_WAY)
+    )
+    return db.scalar(rows.with_for_update() if lock else rows)
 
 
 def root_attachment(db: Session, instance_id: str) -> VolumeAttachment | None:

@@ -10,7 +10,7 @@ GIVE_UP = "fail_start"
 
 @in_database
 def change_roots_back(job: Job) -> None:
-    replacement = under_way(job.writing, job.resource_id)
+    replacement = under_way(job.writing, job.resource_id, lock=True)
     if replacement is None:
         return
     back = exchange(job.writing, replacement, replacement.new_volume_id, replacement.old_volume_id)

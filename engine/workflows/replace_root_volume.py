@@ -25,7 +25,7 @@ def wait_until_the_new_root_is_made(job: Job) -> Wait | None:
 
 @in_database
 def change_roots(job: Job) -> None:
-    replacement = under_way(job.writing, job.resource_id)
+    replacement = under_way(job.writing, job.resource_id, lock=True)
     if replacement is None:
         return
     if not exchange(job.writing, replacement, replacement.old_volume_id, replacement.new_volume_id):
@@ -35,7 +35,7 @@ def change_roots(job: Job) -> None:
 
 @in_database
 def mark_succeeded(job: Job) -> None:
-    replacement: RootReplacement | None = under_way(job.writing, job.resource_id)
+    replacement: RootReplacement | None = under_way(job.writing, job.resource_id, lock=True)
     if replacement is not None:
         end(job.writing, replacement, "succeeded")
 
