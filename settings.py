@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     """Virtual CPUs that may be promised for each CPU of the host."""
     memory_reserved_mib: int = Field(default=1024, ge=0)
     """Memory of the host that guests are never given."""
+    disk_overcommit: float = Field(default=4.0, ge=1)
+    """GiB that a new volume may have for each GiB that is free where it is kept: it takes room as it is written."""
+    disk_reserved_gib: int = Field(default=2, ge=0)
+    """GiB that are kept free where volumes are kept: with less, no volume is made and none grows."""
 
     @classmethod
     def settings_customise_sources(

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from engine import address_transfers, desired, nat_gateways, peerings, tasks
+from engine import address_transfers, desired, nat_gateways, peerings, snapshots, tasks, volumes
 from engine.drivers.base import Compute, DriverError, Drivers
 from engine.machines import sync_devices
 from engine.state import (
@@ -75,16 +75,18 @@ def reconcile(engine: Engine) -> None:
 
 def _restore_lost_tasks(engine: Engine, region: str) -> None:
     with engine.database.read() as db:
-        lost = db.scalar(_without_task(region).limit(1)) is not None or nat_gateways.lost_tasks(db, region)
+        lost = db.scalar(_without_task(region).limit(1)) is not None
+        lost = lost or any(of.lost_tasks(db, region) for of in (nat_gateways, volumes, snapshots))
     if not lost:
         return
     with engine.database.write() as db:
         for instance in db.scalars(_without_task(region)):
             log.warning("a task was lost", instance=instance.id, state=instance.state)
             tasks.start(db, instance.id, _PROMISES[instance.state], region)
-        for id, workflow in nat_gateways.lost_tasks(db, region).items():
-            log.warning("a task was lost", nat_gateway=id, workflow=workflow)
-            tasks.start(db, id, workflow, region)
+        for of in (nat_gateways, volumes, snapshots):
+            for id, workflow in of.lost_tasks(db, region).items():
+                log.warning("a task was lost", of=id, workflow=workflow)
+                tasks.start(db, id, workflow, region)
 
 
 def _restore_lost_plugs(engine: Engine, region: str) -> None:
@@ -148,8 +150,9 @@ def _check_devices(engine: Engine, ids: Collection[str]) -> None:
             select(Instance.id).where(
                 Instance.id.in_(ids),
                 Instance.id.not_in(busy),
+                ~snapshots.taken_of(Instance.id),
                 ~exists().where(NetworkInterface.instance_id == Instance.id, NetworkInterface.id.in_(busy)),
-                ~exists().where(VolumeAttachment.instance_id == Instance.id, VolumeAttachment.volume_id.in_(busy)),
+                ~exists().where(VolumeAttachment.instance_id == Instance.id, VolumeAttachment.id.in_(busy)),
             )
         ).all()
     for id in idle:
@@ -193,7 +196,14 @@ def check_machine(engine: Engine, id: str) -> None:
 
 
 def _ended_by_itself(db: Session, instance: Instance) -> None:
-    """A guest that powered itself off is stopped, or terminated, as InstanceInitiatedShutdownBehavior says."""
+    """A guest that powered itself off is stopped, or terminated, as InstanceInitiatedShutdownBehavior says.
+
+    One that is off for an image, and whose task was lost, is started again when that is made.
+    """
+    if snapshots.is_paused(db, instance.id):
+        log.warning("a task was lost", of=instance.id, workflow=snapshots.PAUSE)
+        tasks.start(db, instance.id, snapshots.PAUSE, instance.region)
+        return
     log.info("a guest powered itself off", instance=instance.id)
     instance.state_reason_code = "Client.InstanceInitiatedShutdown"
     instance.state_reason = "Client.InstanceInitiatedShutdown: Instance initiated shutdown"

@@ -1,7 +1,7 @@
 """Which EC2 actions exist, and the one way to perform them.
 
 ``@action`` on ``run_instances`` makes it RunInstances. The keyword arguments a function names are the parameters
-we support; any other is refused. A function whose name begins with ``describe_`` or ``get_`` cannot write.
+we support; any other is refused. A function whose name begins with ``describe_``, ``get_`` or ``list_`` cannot write.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ Function = Callable[..., Result | None]
 
 ACTIONS: dict[str, Function] = {}
 _PARAMETERS: dict[str, frozenset[str]] = {}
-_READS = ("describe_", "get_")
+_READS = ("describe_", "get_", "list_")
 _TRIES = 6
 
 

@@ -4,11 +4,11 @@ import hashlib
 import uuid
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from engine.drivers import base
-from engine.state import Instance, NetworkInterface, Volume, VolumeAttachment
+from engine.state import Instance, NetworkInterface, Volume, VolumeAttachment, VolumeModification
 from engine.state.prepared import Prepared
 
 
@@ -43,10 +43,25 @@ def place(db: Session, instance_id: str) -> Any:
     return _PLACE.first(db, id=instance_id)
 
 
+_growing = select(VolumeModification.target_size).where(
+    VolumeModification.volume_id == Volume.id, VolumeModification.state == "modifying"
+)
+_size = func.coalesce(_growing.scalar_subquery(), Volume.size).label("size")
+"""What a volume is to have: it is shown with its new size only when it has it, but the disk never shrinks again."""
+
+_DISK = Prepared(select(Volume.id, _size, Volume.snapshot_id, Volume.zone).where(Volume.id == bindparam("id")))
+
+
+def disk(db: Session, volume_id: str) -> tuple[base.Disk, str] | None:
+    """Return the disk that a volume should be, and the zone it is in; None where there is no such volume."""
+    row = _DISK.first(db, id=volume_id)
+    return (base.Disk(row.id, row.size, row.snapshot_id or None), row.zone) if row else None
+
+
 _DISKS = Prepared(
     select(
-        Volume.id, Volume.size, Volume.snapshot_id, VolumeAttachment.guest_device,
-        VolumeAttachment.delete_on_termination, VolumeAttachment.state,
+        Volume.id, _size, Volume.snapshot_id, Volume.volume_type, Volume.iops, Volume.throughput,
+        VolumeAttachment.guest_device, VolumeAttachment.state,
     )
     .join(VolumeAttachment, VolumeAttachment.volume_id == Volume.id)
     .where(VolumeAttachment.instance_id == bindparam("id"))
@@ -55,7 +70,7 @@ _DISKS = Prepared(
 
 
 def disks(db: Session, instance_id: str) -> list[tuple[base.Disk, Any]]:
-    """Return an instance's disks, the boot disk first, with their guest_device, delete_on_termination and state."""
+    """Return an instance's disks, the boot disk first, each with a row that says how it is attached and how fast."""
     rows = _DISKS.rows(db, id=instance_id)
     return [(base.Disk(row.id, row.size, row.snapshot_id or None), row) for row in rows]
 

@@ -1,6 +1,6 @@
 """Tables: what the cloud's owner asked for, and how far we got. One file per resource."""
 
-from engine.state.account import AccessKey, Account
+from engine.state.account import AccessKey, Account, AccountSettings
 from engine.state.address import Address, AddressTransfer
 from engine.state.base import RESOURCES, Base, Resource, now, timestamp
 from engine.state.egress_gateway import EgressGateway
@@ -20,16 +20,19 @@ from engine.state.reachability import InsightsAnalysis, InsightsPath
 from engine.state.region import Host, Region, Zone
 from engine.state.route_table import Route, RouteTable, RouteTableAssociation
 from engine.state.security_group import SecurityGroup, SecurityGroupRule
+from engine.state.snapshot import Snapshot, SnapshotLock, SnapshotPermission
 from engine.state.subnet import CidrReservation, InterfacePrefix, Ipv6Address, PrivateAddress, Subnet, SubnetCidrBlock
 from engine.state.tag import Tag
 from engine.state.task import Replay, Task
-from engine.state.volume import Snapshot, Volume, VolumeAttachment
+from engine.state.volume import LEAVING, Volume, VolumeAttachment, VolumeModification
 from engine.state.vpc import DhcpOptions, Vpc, VpcCidrBlock
 
 __all__ = [
+    "LEAVING",
     "RESOURCES",
     "AccessKey",
     "Account",
+    "AccountSettings",
     "Address",
     "AddressTransfer",
     "Base",
@@ -72,12 +75,15 @@ __all__ = [
     "SecurityGroup",
     "SecurityGroupRule",
     "Snapshot",
+    "SnapshotLock",
+    "SnapshotPermission",
     "Subnet",
     "SubnetCidrBlock",
     "Tag",
     "Task",
     "Volume",
     "VolumeAttachment",
+    "VolumeModification",
     "Vpc",
     "VpcCidrBlock",
     "Zone",

@@ -30,6 +30,17 @@ class Image(Resource, Base):
     public: Mapped[bool] = mapped_column(default=False)
     deprecation_time: Mapped[str] = mapped_column(String(24), default="")
     state: Mapped[str] = mapped_column(String(16), default="available")
+    state_reason_code: Mapped[str] = mapped_column(String(64), default="")
+    state_reason: Mapped[str] = mapped_column(Name, default="")
+    source_instance_id: Mapped[str] = mapped_column(String(40), default="", index=True)
+    source_image_id: Mapped[str] = mapped_column(String(40), default="")
+    source_image_region: Mapped[str] = mapped_column(String(32), default="")
+    restarts_instance: Mapped[bool] = mapped_column(default=False)
+    """Whether the instance that it is made of is off for as long as that takes."""
+    deregistration_protection: Mapped[str] = mapped_column(String(32), default="disabled")
+    """``disabled``, ``enabled-without-cooldown`` or ``enabled-with-cooldown``."""
+    protected_until: Mapped[str] = mapped_column(String(24), default="")
+    """When the cooldown ends of a protection that was disabled."""
 
 
 class ImageBlockDevice(Base):
@@ -37,6 +48,8 @@ class ImageBlockDevice(Base):
     image_id: Mapped[str] = mapped_column(ForeignKey("image.id"), primary_key=True)
     device: Mapped[str] = mapped_column(String(32), primary_key=True)
     snapshot_id: Mapped[str] = mapped_column(String(40), default="", index=True)
+    virtual_name: Mapped[str] = mapped_column(String(32), default="")
+    """An instance store volume (``ephemeral0``), which the instance types here do not have: it is only said."""
     size: Mapped[int]
     volume_type: Mapped[str] = mapped_column(String(16), default="gp2")
     iops: Mapped[int | None]

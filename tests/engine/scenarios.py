@@ -12,6 +12,7 @@ from engine.endpoints import add_interface_service, interfaces_of
 from engine.state import Endpoint, EndpointService, InsightsAnalysis, Instance, NetworkInterface
 from tests.cloud import REGION, Cloud
 from tests.engine import nat_gateways as nats
+from tests.engine import snapshots
 from tests.translators.test_instances import launch, leftovers, state
 
 
@@ -296,5 +297,10 @@ SCENARIOS = {
     "sync_nat_gateway": Scenario(nats.associating, lambda cloud, id: nats.serves(cloud, id, 2)),
     "drain_nat_gateway": Scenario(nats.draining, lambda cloud, id: nats.serves(cloud, id, 1)),
     "delete_nat_gateway": Scenario(nats.deleting, lambda cloud, id: nats.is_gone(cloud, id, "deleted")),
+    "create_snapshot": Scenario(snapshots.taking, snapshots.are_completed),
+    "fail_snapshot": Scenario(beginning("fail_snapshot", snapshots.taking), snapshots.have_failed),
+    "copy_snapshot": Scenario(snapshots.copying, snapshots.are_completed),
+    "remove_snapshot": Scenario(snapshots.removing, snapshots.is_removed),
+    "pause_instance": Scenario(snapshots.pausing, snapshots.has_restarted),
     "remove_port": Scenario(remove_port, lambda cloud, id: id not in network(cloud).list_ports()),
 }

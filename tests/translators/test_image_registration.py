@@ -81,7 +81,18 @@ def test_a_name_is_well_formed_and_the_accounts_only_one(cloud: Cloud, mine: Any
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {}}]}, "MissingParameter"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "NoDevice": ""}]}, "UnsupportedOperation"),
         ({"BlockDeviceMappings": [{"Ebs": {"VolumeSize": 1}}]}, "MissingParameter"),
-        ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}]}, "UnsupportedOperation"),
+        (
+            {"BlockDeviceMappings": [{"DeviceName": "/dev/sdb", "VirtualName": "etherial0"}]},
+            "InvalidBlockDeviceMapping",
+        ),
+        (
+            {
+                "BlockDeviceMappings": [
+                    {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0", "Ebs": {"VolumeSize": 1}}
+                ]
+            },
+            "InvalidParameterCombination",
+        ),
         ({"BlockDeviceMappings": []}, "InvalidBlockDeviceMapping"),
         ({"BootMode": "uefi"}, "UnsupportedOperation"),
         ({"Description": "x" * 256}, "InvalidParameterValue"),
@@ -167,11 +178,12 @@ def test_an_image_that_instances_came_from_is_unavailable_once_deregistered(
 
 
 def test_snapshots_go_with_their_image_unless_something_needs_them(cloud: Cloud, mine: Any) -> None:
-    alone, shared, busy = (add_snapshot(cloud) for _ in range(3))
+    alone, shared, busy, locked = (add_snapshot(cloud) for _ in range(4))
+    mine.lock_snapshot(SnapshotId=locked, LockMode="governance", LockDuration=1)
     public = mine.describe_images(ImageIds=[IMAGE])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     others = [
         {"DeviceName": f"/dev/sd{n}", "Ebs": {"SnapshotId": s}}
-        for n, s in zip("bcd", (shared, busy, public), strict=True)
+        for n, s in zip("bcde", (shared, busy, locked, public), strict=True)
     ]
     id = mine.register_image(Name="one", BlockDeviceMappings=[root(alone), *others])["ImageId"]
     mine.register_image(Name="two", BlockDeviceMappings=[root(shared)])
@@ -180,9 +192,9 @@ def test_snapshots_go_with_their_image_unless_something_needs_them(cloud: Cloud,
         db.add(Volume(id=Volume.new_id(), account=MINE, region=REGION, **volume))
     answer = mine.deregister_image(ImageId=id, DeleteAssociatedSnapshots=True)
     results = {r["SnapshotId"]: r["ReturnCode"] for r in answer["DeleteSnapshotResults"]}
-    assert results == {alone: "success", shared: "skipped", busy: "client-error", public: "skipped"}
+    assert results == {alone: "success", shared: "skipped", busy: "success", locked: "client-error", public: "skipped"}
     left = [s["SnapshotId"] for s in mine.describe_snapshots(OwnerIds=["self"])["Snapshots"]]
-    assert left == sorted([shared, busy])
+    assert left == sorted([shared, locked])
 
 
 def test_only_its_owner_deregisters_an_image(cloud: Cloud, mine: Any, refused: Any) -> None:

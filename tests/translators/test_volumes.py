@@ -7,7 +7,7 @@ import pytest
 from engine.state import Volume, VolumeAttachment
 from tests.cloud import OPERATOR, REGION, Cloud
 from translators.errors import Ec2Error
-from translators.volumes import check_volume
+from translators.volume_types import check_volume
 
 SINCE = "2026-01-02T03:04:05.678Z"
 

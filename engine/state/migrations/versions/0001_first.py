@@ -118,6 +118,14 @@ def upgrade() -> None:
         sa.Column("public", sa.Boolean(), nullable=False),
         sa.Column("deprecation_time", sa.String(length=24), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("state_reason_code", sa.String(length=64), nullable=False),
+        sa.Column("state_reason", sa.String(length=255), nullable=False),
+        sa.Column("source_instance_id", sa.String(length=40), nullable=False),
+        sa.Column("source_image_id", sa.String(length=40), nullable=False),
+        sa.Column("source_image_region", sa.String(length=32), nullable=False),
+        sa.Column("restarts_instance", sa.Boolean(), nullable=False),
+        sa.Column("deregistration_protection", sa.String(length=32), nullable=False),
+        sa.Column("protected_until", sa.String(length=24), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -127,6 +135,7 @@ def upgrade() -> None:
     with op.batch_alter_table("image", schema=None) as batch_op:
         batch_op.create_index("ix_image_name", ["account", "region", "name"], unique=True)
         batch_op.create_index("ix_image_public", ["region", "public"], unique=False)
+        batch_op.create_index(batch_op.f("ix_image_source_instance_id"), ["source_instance_id"], unique=False)
 
     op.create_table(
         "instance",
@@ -305,7 +314,14 @@ def upgrade() -> None:
         sa.Column("description", sa.String(length=255), nullable=False),
         sa.Column("encrypted", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("state_message", sa.String(length=255), nullable=False),
         sa.Column("progress", sa.String(length=8), nullable=False),
+        sa.Column("completed", sa.String(length=24), nullable=False),
+        sa.Column("public", sa.Boolean(), nullable=False),
+        sa.Column("storage", sa.String(length=32), nullable=False),
+        sa.Column("source_id", sa.String(length=40), nullable=False),
+        sa.Column("taken_by", sa.String(length=40), nullable=False),
+        sa.Column("being_taken", sa.Boolean(), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -314,6 +330,10 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
         batch_op.create_index("ix_snapshot_owner", ["account", "region", "id"], unique=False)
+        batch_op.create_index("ix_snapshot_public", ["region", "public"], unique=False)
+        batch_op.create_index("ix_snapshot_state", ["region", "state"], unique=False)
+        batch_op.create_index("ix_snapshot_taken_by", ["taken_by"], unique=False)
+        batch_op.create_index("ix_snapshot_volume", ["volume_id"], unique=False)
 
     op.create_table(
         "tag",
@@ -355,6 +375,7 @@ def upgrade() -> None:
         sa.Column("throughput", sa.Integer(), nullable=True),
         sa.Column("encrypted", sa.Boolean(), nullable=False),
         sa.Column("multi_attach", sa.Boolean(), nullable=False),
+        sa.Column("auto_enable_io", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
@@ -460,6 +481,15 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_access_key_account"), ["account"], unique=False)
 
     op.create_table(
+        "account_settings",
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("snapshot_sharing", sa.String(length=24), nullable=False),
+        sa.Column("image_sharing", sa.String(length=24), nullable=False),
+        sa.ForeignKeyConstraint(["account"], ["account.id"], name=op.f("account_settings_account_fkey")),
+        sa.PrimaryKeyConstraint("account", "region", name=op.f("account_settings_pkey")),
+    )
+    op.create_table(
         "host",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -482,6 +512,7 @@ def upgrade() -> None:
         sa.Column("image_id", sa.String(length=40), nullable=False),
         sa.Column("device", sa.String(length=32), nullable=False),
         sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.Column("virtual_name", sa.String(length=32), nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("volume_type", sa.String(length=16), nullable=False),
         sa.Column("iops", sa.Integer(), nullable=True),
@@ -601,6 +632,26 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_security_group_vpc_id"), ["vpc_id"], unique=False)
 
     op.create_table(
+        "snapshot_lock",
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.Column("duration", sa.Integer(), nullable=False),
+        sa.Column("starts", sa.String(length=24), nullable=False),
+        sa.Column("expires", sa.String(length=24), nullable=False),
+        sa.Column("cool_off", sa.Integer(), nullable=True),
+        sa.Column("cool_off_ends", sa.String(length=24), nullable=False),
+        sa.ForeignKeyConstraint(["snapshot_id"], ["snapshot.id"], name=op.f("snapshot_lock_snapshot_id_fkey")),
+        sa.PrimaryKeyConstraint("snapshot_id", name=op.f("snapshot_lock_pkey")),
+    )
+    op.create_table(
+        "snapshot_permission",
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.ForeignKeyConstraint(["snapshot_id"], ["snapshot.id"], name=op.f("snapshot_permission_snapshot_id_fkey")),
+        sa.PrimaryKeyConstraint("snapshot_id", "account", name=op.f("snapshot_permission_pkey")),
+    )
+    op.create_table(
         "subnet",
         sa.Column("vpc_id", sa.String(length=40), nullable=False),
         sa.Column("zone", sa.String(length=32), nullable=False),
@@ -629,6 +680,7 @@ def upgrade() -> None:
 
     op.create_table(
         "volume_attachment",
+        sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("volume_id", sa.String(length=40), nullable=False),
         sa.Column("instance_id", sa.String(length=40), nullable=False),
         sa.Column("device", sa.String(length=32), nullable=False),
@@ -638,8 +690,31 @@ def upgrade() -> None:
         sa.Column("attach_time", sa.String(length=24), nullable=False),
         sa.ForeignKeyConstraint(["volume_id"], ["volume.id"], name=op.f("volume_attachment_volume_id_fkey")),
         sa.PrimaryKeyConstraint("volume_id", "instance_id", name=op.f("volume_attachment_pkey")),
+        sa.UniqueConstraint("id", name=op.f("volume_attachment_id_key")),
         sa.UniqueConstraint("instance_id", "device", name=op.f("volume_attachment_instance_id_device_key")),
         sa.UniqueConstraint("instance_id", "guest_device", name=op.f("volume_attachment_instance_id_guest_device_key")),
+    )
+    op.create_table(
+        "volume_modification",
+        sa.Column("volume_id", sa.String(length=40), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("begun", sa.Boolean(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("started", sa.String(length=24), nullable=False),
+        sa.Column("ended", sa.String(length=24), nullable=False),
+        sa.Column("original_size", sa.Integer(), nullable=False),
+        sa.Column("original_type", sa.String(length=16), nullable=False),
+        sa.Column("original_iops", sa.Integer(), nullable=True),
+        sa.Column("original_throughput", sa.Integer(), nullable=True),
+        sa.Column("original_multi_attach", sa.Boolean(), nullable=False),
+        sa.Column("target_size", sa.Integer(), nullable=False),
+        sa.Column("target_type", sa.String(length=16), nullable=False),
+        sa.Column("target_iops", sa.Integer(), nullable=True),
+        sa.Column("target_throughput", sa.Integer(), nullable=True),
+        sa.Column("target_multi_attach", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["volume_id"], ["volume.id"], name=op.f("volume_modification_volume_id_fkey")),
+        sa.PrimaryKeyConstraint("volume_id", name=op.f("volume_modification_pkey")),
     )
     op.create_table(
         "vpc_cidr_block",
@@ -687,6 +762,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
         sa.Column("zone_id", sa.String(length=32), nullable=False),
+        sa.Column("storage", sa.String(length=32), nullable=False),
         sa.ForeignKeyConstraint(["region"], ["region.name"], name=op.f("zone_region_fkey")),
         sa.PrimaryKeyConstraint("name", name=op.f("zone_pkey")),
     )

@@ -1,0 +1,23 @@
+"""Copy one or several snapshots within the stores that they lie in, and make the image of them."""
+
+from sqlalchemy.orm import Session
+
+from engine import snapshots
+from engine.tasks import Job, Step
+from engine.workflows.create_snapshot import mark_completed
+
+GIVE_UP = "fail_snapshot"
+
+
+def copy(job: Job) -> None:
+    for id, source, zones in job.look(lambda db: _wanted(db, job.resource_id)):
+        for storage in {job.drivers.storages[zone] for zone in zones}:
+            storage.copy_snapshot(id, source)
+
+
+def _wanted(db: Session, task_id: str) -> list[tuple[str, str, list[str]]]:
+    wanted = snapshots.wanted_by(db, task_id)
+    return [(one.id, one.source_id, snapshots.zones_of(db, one)) for one in wanted]
+
+
+STEPS: list[Step] = [copy, mark_completed]
