@@ -6,7 +6,7 @@ from engine.state.base import RESOURCES, Base, Resource, now, timestamp
 from engine.state.egress_gateway import EgressGateway
 from engine.state.endpoint import Endpoint, EndpointService
 from engine.state.flow_log import FlowLog
-from engine.state.image import Image, ImageBlockDevice, LaunchPermission
+from engine.state.image import FAMILY, Image, ImageBlockDevice, LaunchPermission, family_of
 from engine.state.instance import ConsoleOutput, Instance
 from engine.state.internet_gateway import InternetGateway
 from engine.state.json_rows import json_rows
@@ -28,6 +28,7 @@ from engine.state.volume import LEAVING, Volume, VolumeAttachment, VolumeModific
 from engine.state.vpc import DhcpOptions, Vpc, VpcCidrBlock
 
 __all__ = [
+    "FAMILY",
     "LEAVING",
     "RESOURCES",
     "AccessKey",
@@ -87,6 +88,7 @@ __all__ = [
     "Vpc",
     "VpcCidrBlock",
     "Zone",
+    "family_of",
     "json_rows",
     "now",
     "timestamp",

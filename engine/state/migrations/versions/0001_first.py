@@ -103,6 +103,7 @@ def upgrade() -> None:
     op.create_table(
         "image",
         sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("family", sa.String(length=255), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=False),
         sa.Column("location", sa.String(length=255), nullable=False),
         sa.Column("owner_alias", sa.String(length=32), nullable=False),
@@ -133,6 +134,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("image_pkey")),
     )
     with op.batch_alter_table("image", schema=None) as batch_op:
+        batch_op.create_index("ix_image_family", ["region", "family"], unique=False)
         batch_op.create_index("ix_image_name", ["account", "region", "name"], unique=True)
         batch_op.create_index("ix_image_public", ["region", "public"], unique=False)
         batch_op.create_index(batch_op.f("ix_image_source_instance_id"), ["source_instance_id"], unique=False)
