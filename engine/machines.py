@@ -10,6 +10,7 @@ from engine import desired
 from engine.drivers.base import AttachedDisk, Disk, Machine, Storage
 from engine.state import LEAVING
 from engine.tasks import Engine
+from engine.volumes import limits
 
 _turns: WeakValueDictionary[str, "_Turn"] = WeakValueDictionary()
 
@@ -40,12 +41,15 @@ def attached_disk(engine: Engine, instance_id: str, volume_id: str) -> AttachedD
 
 
 def _attached(storage: Storage, disk: Disk, row: Any) -> AttachedDisk:
+    iops, bytes_per_second = limits(row.volume_type, row.volume_size, row.iops, row.throughput)
     return AttachedDisk(
         disk_id=disk.id,
         device=row.guest_device,
         location=storage.locate_disk(disk.id),
         serial=disk.id.replace("-", ""),
         boot=row.guest_device == "vda",
+        iops=iops,
+        bytes_per_second=bytes_per_second,
     )
 
 

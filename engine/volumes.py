@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import and_, delete, exists, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from engine import tasks
 from engine.state import LEAVING, Instance, Tag, Task, Volume, VolumeAttachment, VolumeModification
@@ -32,29 +32,18 @@ def limits(volume_type: str, size: int, iops: int | None, throughput: int | None
 
 
 def end_attachment(db: Session, attachment: VolumeAttachment) -> None:
-    """Make a volume available again, unless another instance has it too.
-
-    Of a launch that was ended early the disk may never have been made: it is made now.
-    """
-    held_elsewhere = and_(
-        VolumeAttachment.volume_id == attachment.volume_id, VolumeAttachment.instance_id != attachment.instance_id
-    )
+    """Make a volume available again. Of a launch that was ended early the disk may be missing: it is made now."""
     volume = db.get_one(Volume, attachment.volume_id, with_for_update=True)
     unmade = attachment.state == "attaching"
     db.delete(attachment)
-    db.flush()
-    if db.scalar(select(exists().where(held_elsewhere))):
-        return
     volume.state = "creating" if unmade else "available"
     if unmade:
         tasks.start(db, volume.id, "create_volume", volume.region)
 
 
 def going_with(db: Session, instance_id: str) -> list[str]:
-    """Return the volumes that are deleted with an instance: not what is being detached, nor what another one has."""
-    other = aliased(VolumeAttachment)
-    shared = exists().where(other.volume_id == VolumeAttachment.volume_id, other.instance_id != instance_id)
-    going = (VolumeAttachment.delete_on_termination.is_(True), VolumeAttachment.state.not_in(LEAVING), ~shared)
+    """Return the volumes that are deleted with an instance: what is being detached stays."""
+    going = (VolumeAttachment.delete_on_termination.is_(True), VolumeAttachment.state.not_in(LEAVING))
     rows = select(VolumeAttachment.volume_id).where(VolumeAttachment.instance_id == instance_id, *going)
     return list(db.scalars(rows))
 

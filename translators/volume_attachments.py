@@ -9,13 +9,10 @@ from engine.state import LEAVING, Instance, NetworkInterface, Volume, VolumeAtta
 from engine.volumes import end_attachment
 from translators.catalogue import find_type
 from translators.device_names import BOOT, check_name, free_slot, most_volumes, plain
-from translators.errors import combination, invalid, missing, refuse, unsupported
+from translators.errors import combination, invalid, refuse
 from translators.find import find
 from translators.registry import Call, Result, action
 from translators.volume_types import volume_type
-
-_MOST_INSTANCES = 16
-"""Instances that one volume may be attached to: "Attach a volume to multiple instances with Multi-Attach"."""
 
 
 def _shape(attachment: VolumeAttachment, state: str) -> dict[str, Any]:
@@ -38,7 +35,7 @@ def attach_volume(call: Call, *, volume_id: str, instance_id: str, device: str, 
         raise invalid("ebsCardIndex", ebs_card_index, "Instances have one EBS card: 0.")
     if instance.state not in ("running", "stopped"):
         refuse("IncorrectState", f"Instance '{instance_id}' is not 'running'.")
-    _check_volume(call, volume, instance)
+    _check_volume(volume, instance)
     check_name(device, instance.root_device_name)
     slot = _free_slot(call, instance, volume, device)
     running = instance.state == "running"
@@ -54,19 +51,14 @@ def attach_volume(call: Call, *, volume_id: str, instance_id: str, device: str, 
     return _shape(attachment, "attaching")
 
 
-def _check_volume(call: Call, volume: Volume, instance: Instance) -> None:
-    held = call.db.scalars(select(VolumeAttachment.instance_id).filter_by(volume_id=volume.id)).all()
-    if held and (not volume.multi_attach or instance.id in held):
+def _check_volume(volume: Volume, instance: Instance) -> None:
+    if volume.state == "in-use":
         refuse("VolumeInUse", f"{volume.id} is already attached to an instance")
-    if len(held) >= _MOST_INSTANCES:
-        refuse("AttachmentLimitExceeded", f"{volume.id} is attached to {_MOST_INSTANCES} instances, which is the most.")
-    if volume.state not in ("available", "in-use"):
-        refuse("IncorrectState", f"The volume '{volume.id}' is not 'available'.")
+    if volume.state != "available":
+        refuse("IncorrectState", f"{volume.id} is not 'available'.")
     if volume.zone != instance.zone:
         text = f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'"
         refuse("InvalidVolume.ZoneMismatch", text)
-    if volume.multi_attach and find_type(call, instance.instance_type).hypervisor != "nitro":
-        raise unsupported("VolumeId", f"{instance.instance_type} instances cannot share volumes.")
 
 
 def _free_slot(call: Call, instance: Instance, volume: Volume, device: str) -> str:
@@ -77,8 +69,8 @@ def _free_slot(call: Call, instance: Instance, volume: Volume, device: str) -> s
         text = f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use"
         refuse("InvalidParameterValue", text)
     boots = plain(device) == plain(instance.root_device_name)
-    if boots and (volume.multi_attach or not volume_type(volume.volume_type).boots):
-        raise combination(f"{volume.id} cannot be a root volume: of its type, or as it may be attached several times.")
+    if boots and not volume_type(volume.volume_type).boots:
+        raise combination(f"A volume of the type {volume.volume_type} cannot be a root volume.")
     cards = call.db.scalar(select(func.count()).where(NetworkInterface.instance_id == instance.id)) or 0
     most = most_volumes(find_type(call, instance.instance_type), cards)
     slot = free_slot({slot for _, slot in taken}, boots)
@@ -112,21 +104,21 @@ def detach_volume(
 def _attached(
     call: Call, volume_id: str, instance_id: str | None, device: str | None
 ) -> tuple[VolumeAttachment, Instance]:
-    """Return the one attachment that is meant and its instance, which is locked first, as by every other call."""
+    """Return the attachment that is meant and its instance, which is locked first, as by every other call."""
     mine = select(VolumeAttachment).filter_by(volume_id=volume_id)
-    held = call.db.scalars(mine.with_only_columns(VolumeAttachment.instance_id)).all()
-    if instance_id is None and len(held) > 1:
-        raise missing("instanceId")
-    holder = instance_id or (held[0] if held else None)
+    own = (
+        select(VolumeAttachment.instance_id).join(Volume).where(Volume.id == volume_id, Volume.account == call.account)
+    )
+    holder = instance_id or call.db.scalar(own)
     instance = find(call, Instance, holder) if holder else None
     volume = find(call, Volume, volume_id)
-    found = call.db.scalars(mine.filter_by(instance_id=holder).with_for_update()).first()
-    if not held:
-        refuse("IncorrectState", f"Volume '{volume_id}' is in the '{volume.state}' state.")
+    found = call.db.scalars(mine.with_for_update()).first()
     if found is None or instance is None:
-        refuse("InvalidAttachment.NotFound", f"The volume '{volume_id}' is not attached to instance '{holder}'.")
+        refuse("IncorrectState", f"Volume '{volume_id}' is in the '{volume.state}' state.")
+    if found.instance_id != instance.id:
+        refuse("InvalidAttachment.NotFound", f"The volume '{volume_id}' is not attached to instance '{instance.id}'.")
     if device is not None and plain(device) != plain(found.device):
-        text = f"The volume '{volume_id}' is not attached to instance '{holder}' as device '{device}'."
+        text = f"The volume '{volume_id}' is not attached to instance '{instance.id}' as device '{device}'."
         refuse("InvalidAttachment.NotFound", text)
     return found, instance
 

@@ -1,4 +1,4 @@
-"""Changes of volumes: their size, type, speed and Multi-Attach, while they are in use; and how far each has come.
+"""Changes of volumes, while they are in use: of their size, type and speed; and how far each has come.
 
 EC2 lets a volume be changed a few times a day only, since its data moves to other media. None moves here, so the next
 change may follow as soon as the one before is completed.
@@ -14,12 +14,13 @@ from engine.state import Volume, VolumeAttachment, VolumeModification, now
 from translators import volume_quotas
 from translators.describe import Listing, describe
 from translators.device_names import BOOT
-from translators.errors import Ec2Error, combination, missing, refuse
+from translators.errors import Ec2Error, missing, refuse
+from translators.filters import constant
 from translators.find import find, find_all
 from translators.registry import Call, Result, action
 from translators.volume_types import check_volume, performance
 from translators.volume_types import volume_type as type_named
-from translators.volumes import check_multi_attach
+from translators.volumes import refuse_multi_attach
 
 _DEFAULT_IOPS = 3000
 """What a volume has that becomes io1, io2 or gp3: ModifyVolume's documentation."""
@@ -34,12 +35,12 @@ def _shape(row: Any) -> dict[str, Any]:
         "TargetIops": row.target_iops,
         "TargetVolumeType": row.target_type,
         "TargetThroughput": row.target_throughput,
-        "TargetMultiAttachEnabled": row.target_multi_attach,
+        "TargetMultiAttachEnabled": False,
         "OriginalSize": row.original_size,
         "OriginalIops": row.original_iops,
         "OriginalVolumeType": row.original_type,
         "OriginalThroughput": row.original_throughput,
-        "OriginalMultiAttachEnabled": row.original_multi_attach,
+        "OriginalMultiAttachEnabled": False,
         "Progress": row.progress,
         "StartTime": row.started,
         "EndTime": row.ended or None,
@@ -53,8 +54,8 @@ MODIFICATIONS = Listing(
     columns=(
         Volume.id, _Change.state, _Change.message, _Change.progress, _Change.started, _Change.ended,
         _Change.original_size, _Change.original_type, _Change.original_iops, _Change.original_throughput,
-        _Change.original_multi_attach, _Change.target_size, _Change.target_type, _Change.target_iops,
-        _Change.target_throughput, _Change.target_multi_attach,
+        _Change.target_size, _Change.target_type, _Change.target_iops,
+        _Change.target_throughput,
     ),
     shape=_shape,
     also=(_Change.volume_id == Volume.id,),
@@ -63,12 +64,12 @@ MODIFICATIONS = Listing(
         "original-iops": _Change.original_iops,
         "original-size": _Change.original_size,
         "original-volume-type": _Change.original_type,
-        "originalMultiAttachEnabled": _Change.original_multi_attach,
+        "originalMultiAttachEnabled": constant("false"),
         "start-time": _Change.started,
         "target-iops": _Change.target_iops,
         "target-size": _Change.target_size,
         "target-volume-type": _Change.target_type,
-        "targetMultiAttachEnabled": _Change.target_multi_attach,
+        "targetMultiAttachEnabled": constant("false"),
         "volume-id": Volume.id,
     },
     lenient_ids=True,
@@ -97,7 +98,7 @@ def _refuse_unchanged(call: Call, ids: list[str]) -> None:
     changed = set(call.db.scalars(select(_Change.volume_id).where(_Change.volume_id.in_(ids))))
     for id in ids:
         if id not in changed:
-            refuse("InvalidVolumeModification.NotFound", f"The modification for volume '{id}' does not exist.")
+            refuse("InvalidVolumeModification.NotFound", f"Modification for volume '{id}' does not exist.")
 
 
 @action
@@ -118,13 +119,12 @@ def modify_volume(
     _check_changeable(volume, change)
     kind = volume_type or volume.volume_type
     wanted = _numbers(volume, kind, size, iops, throughput)
-    shared = volume.multi_attach if multi_attach_enabled is None else multi_attach_enabled
-    _check_sharing(call, volume, kind, shared, wanted)
+    refuse_multi_attach(kind, multi_attach_enabled)
     _check_root(call, volume, kind)
     more_iops = volume_quotas.provisioned(kind, wanted["iops"])
     more_iops -= volume_quotas.provisioned(volume.volume_type, volume.iops)
     volume_quotas.check_more(call, 0, int(wanted["size"] or 0) - volume.size, more_iops)
-    _note(call, volume, change, {**wanted, "type": kind, "multi_attach": shared})
+    _note(call, volume, change, {**wanted, "type": kind})
     tasks.start(call.db, volume_id, "modify_volume", call.region)
     call.db.flush()
     (row,) = MODIFICATIONS.select(call, ids=[volume_id])
@@ -137,7 +137,10 @@ def _check_changeable(volume: Volume, change: VolumeModification | None) -> None
     if volume.volume_type == "standard":
         raise Ec2Error("UnsupportedOperation", "Volumes of the type standard cannot be modified.")
     if change is not None and change.state in ("modifying", "optimizing"):
-        refuse("IncorrectModificationState", f"Volume {volume.id} is currently in the '{change.state}' state.")
+        refuse(
+            "IncorrectModificationState",
+            f"Volume {volume.id} cannot be modified in modification state {change.state.upper()}",
+        )
 
 
 def _numbers(
@@ -159,22 +162,6 @@ def _numbers(
     return {"size": wanted, "iops": shown_iops, "throughput": shown_throughput}
 
 
-def _check_sharing(call: Call, volume: Volume, kind: str, shared: bool, wanted: Mapping[str, Any]) -> None:
-    """Source: "Attach a volume to multiple instances with Multi-Attach", considerations and limitations."""
-    check_multi_attach(kind, shared)
-    if volume.multi_attach and volume.volume_type == "io1" and (kind, wanted["size"], wanted["iops"]) != (
-        "io1", volume.size, volume.iops
-    ):  # fmt: skip
-        raise combination("The type, size and IOPS of a Multi-Attach enabled io1 volume cannot be changed.")
-    if shared == volume.multi_attach:
-        return
-    if kind == "io1":
-        raise combination("Multi-Attach of an io1 volume is decided when it is made.")
-    held = call.db.scalars(select(VolumeAttachment.instance_id).filter_by(volume_id=volume.id)).all()
-    if held:
-        refuse("VolumeInUse", f"Multi-Attach of {volume.id} cannot be changed while it is attached.")
-
-
 def _check_root(call: Call, volume: Volume, kind: str) -> None:
     if type_named(kind).boots:
         return
@@ -191,6 +178,5 @@ def _note(call: Call, volume: Volume, change: VolumeModification | None, wanted:
     change.started, change.ended = now(), ""
     change.original_size, change.original_type = volume.size, volume.volume_type
     change.original_iops, change.original_throughput = volume.iops, volume.throughput
-    change.original_multi_attach = volume.multi_attach
     for name, value in wanted.items():
         setattr(change, f"target_{name}", value)

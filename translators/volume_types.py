@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from engine.volumes import gp2_iops
-from translators.errors import Ec2Error, combination, missing
+from translators.errors import Ec2Error, combination, refuse
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,6 @@ class VolumeType:
     throughput: range | None = None
     needs_iops: bool = False
     iops_per_gib: int = 0
-    multi_attach: bool = False
     boots: bool = True
 
 
@@ -26,8 +25,8 @@ class VolumeType:
 VOLUME_TYPES = {
     "gp2": VolumeType(range(1, 16385)),
     "gp3": VolumeType(range(1, 65537), range(3000, 80001), range(125, 2001), iops_per_gib=500),
-    "io1": VolumeType(range(4, 16385), range(100, 64001), needs_iops=True, iops_per_gib=50, multi_attach=True),
-    "io2": VolumeType(range(4, 65537), range(100, 256001), needs_iops=True, iops_per_gib=1000, multi_attach=True),
+    "io1": VolumeType(range(4, 16385), range(100, 64001), needs_iops=True, iops_per_gib=50),
+    "io2": VolumeType(range(4, 65537), range(100, 256001), needs_iops=True, iops_per_gib=1000),
     "sc1": VolumeType(range(125, 16385), boots=False),
     "st1": VolumeType(range(125, 16385), boots=False),
     "standard": VolumeType(range(1, 1025)),
@@ -49,17 +48,18 @@ def check_volume(name: str, size: int, iops: int | None = None, throughput: int 
     if size not in kind.sizes:
         side, limit, end = _side(size, kind.sizes)
         text = f"Volume of {size}GiB is too {side} for volume type {name}; {end} is {limit}GiB."
-        raise Ec2Error("InvalidParameterValue", text)
+        refuse("InvalidParameterValue", text)
     if iops is None and kind.needs_iops:
-        raise missing("iops")
+        raise combination(f"The parameter iops must be specified for {name} volumes.")
     _check_number("iops", iops, kind.iops, name)
     _check_number("throughput", throughput, kind.throughput, name)
     if iops and iops > max(kind.iops_per_gib * size, GP3_IOPS if name == "gp3" else 0):
-        raise combination(f"Iops to volume size ratio of {iops / size:f} is too high; maximum is {kind.iops_per_gib}")
+        text = f"Iops to volume size ratio of {iops / size:f} is too high; maximum is {kind.iops_per_gib}"
+        refuse("InvalidParameterValue", text)
     if throughput and throughput > max((iops or GP3_IOPS) // 4, GP3_THROUGHPUT):
         ratio = throughput / (iops or GP3_IOPS)
-        text = f"Throughput (MiBps) to iops ratio of {ratio:f} is too high; maximum is 0.25 MiBps per iops"
-        raise combination(text)
+        text = f"Throughput (MiBps) to iops ratio of {ratio:f} is too high; maximum is 0.250000 MiBps per iops"
+        refuse("InvalidParameterValue", text)
 
 
 def _side(value: int, allowed: range) -> tuple[str, int, str]:
@@ -76,7 +76,7 @@ def _check_number(name: str, value: int | None, allowed: range | None, type_name
     if value not in allowed:
         side, limit, end = _side(value, allowed)
         size = {"small": "low", "large": "high"}[side]
-        raise Ec2Error("InvalidParameterValue", f"Volume {name} of {value} is too {size}; {end} is {limit}.")
+        refuse("InvalidParameterValue", f"Volume {name} of {value} is too {size}; {end} is {limit}.")
 
 
 def performance(name: str, size: int, iops: int | None, throughput: int | None) -> tuple[int | None, int | None]:

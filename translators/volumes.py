@@ -16,7 +16,6 @@ from translators.find import find
 from translators.registry import Call, Result, action
 from translators.snapshots import find_snapshots
 from translators.volume_types import check_volume, performance
-from translators.volume_types import volume_type as type_named
 
 _attached = VolumeAttachment.volume_id == Volume.id
 _attachments = json_rows(
@@ -129,14 +128,13 @@ def create_volume(
     zone = _zone_named(call, availability_zone, availability_zone_id)
     size = size_of_new(size, usable_snapshot(call, snapshot_id) if snapshot_id else None)
     check_volume(volume_type, size, iops, throughput)
-    check_multi_attach(volume_type, multi_attach_enabled)
+    refuse_multi_attach(volume_type, multi_attach_enabled)
     iops, throughput = performance(volume_type, size, iops, throughput)
     volume_quotas.check_new(call, [(volume_type, size, iops)])
     id = Volume.new_id()
     put(
         call.db, Volume, id=id, **call.owner, zone=zone, size=size, snapshot_id=snapshot_id or "",
-        volume_type=volume_type, iops=iops, throughput=throughput, multi_attach=multi_attach_enabled, state="creating",
-        created=now(),
+        volume_type=volume_type, iops=iops, throughput=throughput, state="creating", created=now(),
     )  # fmt: skip
     tags.put_at_creation(call, tag_specifications, {"volume": [id]})
     tasks.start(call.db, id, "create_volume", call.region, new=True)
@@ -173,9 +171,12 @@ def size_of_new(size: int | None, snapshot: Snapshot | None, code: str = "Invali
     return wanted
 
 
-def check_multi_attach(name: str, wanted: bool) -> None:
-    if wanted and not type_named(name).multi_attach:
-        raise combination(f"Multi-Attach is not supported for {name} volumes: only io1 and io2 can have it.")
+def refuse_multi_attach(volume_type: str, wanted: bool | None) -> None:
+    """A qcow2 file can be written by one machine at a time: its tables are in the memory of the one that writes."""
+    if wanted and volume_type not in ("io1", "io2"):
+        raise combination(f"The parameter multiAttachEnabled is not supported for {volume_type} volumes.")
+    if wanted:
+        raise unsupported("MultiAttachEnabled", "A volume can be used by one instance at a time.")
 
 
 @action
@@ -185,7 +186,7 @@ def delete_volume(call: Call, *, volume_id: str) -> Result:
     if holder:
         refuse("VolumeInUse", f"Volume {volume_id} is currently attached to {holder}")
     if volume.state not in ("available", "error"):
-        refuse("IncorrectState", f"The volume '{volume_id}' is not 'available': it is '{volume.state}'.")
+        refuse("IncorrectState", f"{volume_id} is not 'available': it is '{volume.state}'.")
     volume.state = "deleting"
     tasks.start(call.db, volume_id, "delete_volume", call.region)
     return {}

@@ -44,10 +44,12 @@ def place(db: Session, instance_id: str) -> Any:
 
 
 _growing = select(VolumeModification.target_size).where(
-    VolumeModification.volume_id == Volume.id, VolumeModification.state == "modifying"
+    VolumeModification.volume_id == Volume.id,
+    VolumeModification.state == "modifying",
+    VolumeModification.begun.is_(True),
 )
 _size = func.coalesce(_growing.scalar_subquery(), Volume.size).label("size")
-"""What a volume is to have: it is shown with its new size only when it has it, but the disk never shrinks again."""
+"""GiB of the disk: a volume that grows is shown with its new size when it has it, but its disk never shrinks again."""
 
 _DISK = Prepared(select(Volume.id, _size, Volume.snapshot_id, Volume.zone).where(Volume.id == bindparam("id")))
 
@@ -60,8 +62,8 @@ def disk(db: Session, volume_id: str) -> tuple[base.Disk, str] | None:
 
 _DISKS = Prepared(
     select(
-        Volume.id, _size, Volume.snapshot_id, Volume.volume_type, Volume.iops, Volume.throughput,
-        VolumeAttachment.guest_device, VolumeAttachment.state,
+        Volume.id, _size, Volume.snapshot_id, Volume.size.label("volume_size"), Volume.volume_type, Volume.iops,
+        Volume.throughput, VolumeAttachment.guest_device, VolumeAttachment.state,
     )
     .join(VolumeAttachment, VolumeAttachment.volume_id == Volume.id)
     .where(VolumeAttachment.instance_id == bindparam("id"))

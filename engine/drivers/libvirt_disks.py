@@ -1,7 +1,7 @@
 """Moves, grows and bounds the disks of running domains of libvirt."""
 
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,15 +30,20 @@ class LiveDisk(NamedTuple):
     source: str
 
 
-def move_disks(domain: Any, disks: Iterable[AttachedDisk]) -> None:
+def move_disks(domain: Any, disks: Sequence[AttachedDisk]) -> None:
     """Have a running domain write those of the disks that it has where they are now; raise DriverError if it cannot."""
     live = _live_disks(domain)
-    moves = {slot: new for slot, new, source in _placed(live, disks) if new.name != source}
+    moves = _moves(live, disks)
     for slot, location in moves.items():
         check_written(location)
         _check_size(domain, slot, location)
-    if moves:
+    if not moves:
+        return
+    try:
         domain.snapshotCreateXML(moves_xml(moves, [disk.slot for disk in live.values()]), ONE_MOMENT)
+    except libvirt.libvirtError:
+        if _moves(_live_disks(domain), disks):  # else another process was quicker, or one that died meanwhile
+            raise
 
 
 def resize_disk(domain: Any, disk: AttachedDisk, size_gib: int) -> None:
@@ -75,10 +80,10 @@ def _live_disks(domain: Any) -> dict[str, LiveDisk]:
     return found
 
 
-def _placed(live: dict[str, LiveDisk], disks: Iterable[AttachedDisk]) -> Iterable[tuple[str, Location, str]]:
-    for disk in disks:
-        if disk.serial in live:
-            yield live[disk.serial].slot, disk.location, live[disk.serial].source
+def _moves(live: Mapping[str, LiveDisk], disks: Iterable[AttachedDisk]) -> dict[str, Location]:
+    """Return the disks, by name (vda), that are not written where they are now."""
+    there = {live[disk.serial]: disk.location for disk in disks if disk.serial in live}
+    return {slot: location for (slot, source), location in there.items() if location.name != source}
 
 
 def _check_size(domain: Any, slot: str, location: Location) -> None:

@@ -10,6 +10,7 @@ Files are made as ``ID.*.partial`` and renamed once whole, so a crash leaves no 
 disk's or the snapshot's own until that is made again or removed.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -182,10 +183,14 @@ def _listed(room: Path) -> set[str]:
 
 
 def _grow_over(file: Path) -> None:
-    """Make a disk's file as large as the one below: a running machine may have grown that until it was moved."""
+    """Make a disk's file as large as the one below: a running machine may have grown that until it was moved.
+
+    The lower file is left out of it: QEMU has locked it, and what it holds at its new end is to be seen, not hidden.
+    """
     size, below = read_header(file)
     if below is not None and (wanted := read_header(below).virtual_bytes) > size:
-        run("qemu-img", "resize", "-q", "-f", "qcow2", str(file), str(wanted))
+        alone = {"driver": "qcow2", "file": {"driver": "file", "filename": str(file)}, "backing": None}
+        run("qemu-img", "resize", "-q", f"json:{json.dumps(alone)}", str(wanted))
 
 
 def _change(path: Path, change: Callable[[], None]) -> None:

@@ -64,9 +64,7 @@ class VolumeModification(Base):
     original_type: Mapped[str] = mapped_column(String(16))
     original_iops: Mapped[int | None]
     original_throughput: Mapped[int | None]
-    original_multi_attach: Mapped[bool]
     target_size: Mapped[int]
     target_type: Mapped[str] = mapped_column(String(16))
     target_iops: Mapped[int | None]
     target_throughput: Mapped[int | None]
-    target_multi_attach: Mapped[bool]

@@ -1,19 +1,20 @@
 """Plug a volume into an instance, which may be running, and may be started, stopped or terminated meanwhile.
 
-The task is the attachment's: one volume may be attached to several instances, and be changed at the same time.
+The task is the attachment's, so that the volume can be changed at the same time.
 """
 
 from functools import partial
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, exists, select, update
+from sqlalchemy.orm import Session
 
 from engine import desired
 from engine.disk_room import make_disk
 from engine.drivers.base import DriverError
 from engine.machines import sync_devices
 from engine.snapshots import is_taken_of_volume
-from engine.state import Instance, VolumeAttachment
+from engine.state import LEAVING, Instance, NetworkInterface, VolumeAttachment
 from engine.state.prepared import Prepared
 from engine.tasks import Job, Step, Wait, in_database
 
@@ -55,11 +56,20 @@ def wait_until_plugged(job: Job) -> Wait | None:
     if found is None or found.status != "attaching" or found.state == "stopped":
         return None
     if found.state == "running":
-        if sync_devices(job.engine, found.id):
+        if sync_devices(job.engine, found.id) or job.look(partial(_another_leaves, instance_id=found.id)):
             return None
         if job.waited > _PATIENCE:
             raise DriverError("the machine did not take the disk")
     return Wait(0.05 if job.waited < 2 else 0.5)
+
+
+def _another_leaves(db: Session, instance_id: str) -> bool:
+    """Say whether a machine may have too much because of what its guest does not let go of: this disk it has."""
+    disks = exists().where(VolumeAttachment.instance_id == instance_id, VolumeAttachment.state.in_(LEAVING))
+    cards = exists().where(
+        NetworkInterface.instance_id == instance_id, NetworkInterface.attachment_status == "detaching"
+    )
+    return bool(db.scalar(select(disks | cards)))
 
 
 _ATTACHED = Prepared(

@@ -3,7 +3,7 @@
 from sqlalchemy import bindparam, select, update
 
 from engine.machines import sync_devices
-from engine.state import LEAVING, VolumeAttachment
+from engine.state import LEAVING, Volume, VolumeAttachment
 from engine.state.prepared import Prepared
 from engine.tasks import Job, Step, Wait, in_database
 from engine.volumes import end_attachment
@@ -36,8 +36,11 @@ def wait_until_unplugged(job: Job) -> Wait | None:
 
 @in_database
 def end(job: Job) -> None:
-    mine = select(VolumeAttachment).filter_by(id=job.resource_id).with_for_update()
-    attachment = job.writing.scalar(mine)
+    mine = select(VolumeAttachment).filter_by(id=job.resource_id)
+    # The volume is locked first, as by every call.
+    volume_id = job.writing.scalar(mine.with_only_columns(VolumeAttachment.volume_id))
+    job.writing.get(Volume, volume_id or "", with_for_update=True)
+    attachment = job.writing.scalar(mine.with_for_update())
     if attachment is not None and attachment.state in LEAVING:
         end_attachment(job.writing, attachment)
 

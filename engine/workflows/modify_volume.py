@@ -1,6 +1,5 @@
 """Change a volume's size, type and speed, also while guests use it: grow its disk first, then set its speed."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -23,11 +22,10 @@ _CHANGE = Prepared(
         VolumeModification.target_size,
     ).where(VolumeModification.volume_id == bindparam("id"))
 )  # fmt: skip
-_HOLDERS = Prepared(
+_HOLDER = Prepared(
     select(Instance.id, Instance.host)
     .join(VolumeAttachment, VolumeAttachment.instance_id == Instance.id)
     .where(VolumeAttachment.volume_id == bindparam("id"))
-    .order_by(Instance.id)
 )
 
 
@@ -54,18 +52,17 @@ def wait_until_disk_stays(job: Job) -> Wait | None:
 
 
 def grow(job: Job) -> None:
-    """Grow the disk by the machines that have it, or where none has, by its store."""
+    """Grow the disk by the machine that runs with it, or by its store where none does."""
     change = job.look(partial(_CHANGE.first, id=job.resource_id))
     found = job.look(partial(desired.disk, volume_id=job.resource_id))
     if not change or not found or change.state != "modifying":
         return
     disk, zone = found
-    holders = job.look(partial(_HOLDERS.rows, id=job.resource_id))
-    for holder in holders:
-        attached = attached_disk(job.engine, holder.id, disk.id)
-        if attached and _runs(job, holder):
-            job.drivers.computes[holder.host].resize_disk(holder.id, attached, disk.size_gib)
-    if not _any_runs(job, holders):
+    holder = job.look(partial(_HOLDER.first, id=job.resource_id))
+    attached = attached_disk(job.engine, holder.id, disk.id) if holder else None
+    if attached and _runs(job, holder):
+        job.drivers.computes[holder.host].resize_disk(holder.id, attached, disk.size_gib)
+    if not (holder and _runs(job, holder)):  # it may have been stopped meanwhile, before its disk had grown
         job.drivers.storages[zone].ensure_disk(disk)
 
 
@@ -74,26 +71,22 @@ def _runs(job: Job, holder: Any) -> bool:
     return compute is not None and compute.machine_state(holder.id) == "running"
 
 
-def _any_runs(job: Job, holders: Sequence[Any]) -> bool:
-    return any(_runs(job, holder) for holder in holders)
-
-
 @in_database
 def show_new_values(job: Job) -> None:
     """The volume has its new size, and what it promises is being kept from now on: EC2 calls that optimizing."""
-    db, change = job.writing, the_change(job.writing, job)
-    volume = db.get(Volume, job.resource_id, with_for_update=True)
+    volume = job.writing.get(Volume, job.resource_id, with_for_update=True)
+    change = the_change(job.writing, job)
     if volume is None or change is None or change.state != "modifying":
         return
     volume.size, volume.volume_type = change.target_size, change.target_type
     volume.iops, volume.throughput = change.target_iops, change.target_throughput
-    volume.multi_attach = change.target_multi_attach
     change.state, change.progress = "optimizing", 50
 
 
 def set_speed(job: Job) -> None:
-    """Have the machines that run keep the new bounds; those that start later are given them."""
-    for holder in job.look(partial(_HOLDERS.rows, id=job.resource_id)):
+    """Have a machine that runs keep the new bounds; one that is started later is given them."""
+    holder = job.look(partial(_HOLDER.first, id=job.resource_id))
+    if holder:
         sync_devices(job.engine, holder.id)
 
 

@@ -12,7 +12,7 @@ from engine.endpoints import add_interface_service, interfaces_of
 from engine.state import Endpoint, EndpointService, InsightsAnalysis, Instance, NetworkInterface
 from tests.cloud import REGION, Cloud
 from tests.engine import nat_gateways as nats
-from tests.engine import snapshots
+from tests.engine import snapshots, volumes
 from tests.translators.test_instances import launch, leftovers, state
 
 
@@ -302,5 +302,15 @@ SCENARIOS = {
     "copy_snapshot": Scenario(snapshots.copying, snapshots.are_completed),
     "remove_snapshot": Scenario(snapshots.removing, snapshots.is_removed),
     "pause_instance": Scenario(snapshots.pausing, snapshots.has_restarted),
+    "create_volume": Scenario(volumes.creating, volumes.is_available),
+    "fail_volume": Scenario(beginning("fail_volume", volumes.creating), volumes.is_error),
+    "delete_volume": Scenario(volumes.deleting, volumes.is_gone),
+    "attach_volume": Scenario(volumes.attaching, volumes.is_attached),
+    "detach_volume": Scenario(volumes.detaching, volumes.is_detached),
+    "abandon_volume_attachment": Scenario(
+        beginning("abandon_volume_attachment", volumes.attaching), volumes.is_detached
+    ),
+    "modify_volume": Scenario(volumes.growing, volumes.is_modified),
+    "fail_modification": Scenario(beginning("fail_modification", volumes.growing), volumes.is_unmodified),
     "remove_port": Scenario(remove_port, lambda cloud, id: id not in network(cloud).list_ports()),
 }

@@ -1,5 +1,6 @@
 """What every host must do with the disks of a machine that runs, whatever runs it."""
 
+from contextlib import suppress
 from dataclasses import replace
 from uuid import uuid4
 
@@ -123,6 +124,19 @@ def test_a_disk_grows_after_it_moved_and_in_a_stopped_machine_by_the_storage(hos
     host.compute.resize_disk(plugged.id, plugged.disks[1], 4)
     host.storage.ensure_disk(Disk(plugged.disks[1].disk_id, 4))
     host.compute.ensure_machine(located(host, plugged))
+
+
+def test_a_disk_that_grew_before_it_moved_does_not_shrink(host: Host, plugged: Machine) -> None:
+    disk = plugged.disks[1]
+    host.storage.ensure_snapshot("snap-1", disk.disk_id)
+    host.compute.resize_disk(plugged.id, disk, 3)
+    with suppress(DriverError):  # where it would be given a file that is too small
+        host.compute.move_disks(located(host, plugged))
+    host.storage.ensure_snapshot("snap-1", disk.disk_id)
+    host.compute.move_disks(located(host, plugged))
+    host.compute.resize_disk(plugged.id, disk, 3)
+    with pytest.raises(Refused):
+        host.compute.resize_disk(plugged.id, disk, 2)
 
 
 def test_a_disk_is_bounded_from_the_start_and_while_it_is_used(host: Host) -> None:

@@ -8,16 +8,18 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from engine.drivers.base import DriverError, Machine, Nic, port_uuid
+from engine.drivers.base import AttachedDisk, Disk, DriverError, Machine, Nic, port_uuid
 
 libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed")
 
 from engine.drivers.libvirt import CONSOLE_BYTES, Libvirt  # noqa: E402
+from engine.drivers.qcow2 import Qcow2  # noqa: E402
 
 URI = "qemu:///system"
 SOCKET = "/run/libvirt/libvirt-sock"
@@ -154,6 +156,25 @@ def test_a_paused_guest_goes_on_when_it_is_ensured(compute: Libvirt, machine: Ma
     compute.ensure_machine(machine)
     assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
     connection.close()
+
+
+def test_a_disk_that_moved_is_where_an_operator_would_start_it_too(
+    compute: Libvirt, machine: Machine, consoles: Path
+) -> None:
+    storage = Qcow2(consoles / "storage")
+    storage.ensure_disk(Disk("vol-1", 1))
+
+    def current() -> Machine:
+        disk = AttachedDisk("vol-1", "vda", storage.locate_disk("vol-1"), "vol1", boot=True)
+        return replace(machine, disks=(disk,))
+
+    compute.ensure_machine(current())
+    storage.ensure_snapshot("snap-1", "vol-1")
+    compute.move_disks(current())
+    connection = libvirt.open(URI)
+    stored = connection.lookupByName(machine.id).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    connection.close()
+    assert storage.locate_disk("vol-1").name in stored
 
 
 def test_the_console_is_its_last_bytes_across_a_rotation(compute: Libvirt, consoles: Path) -> None:

@@ -1,10 +1,12 @@
 """What a machine's domain XML says; no daemon is needed to read it."""
 
+from dataclasses import replace
+
 import pytest
 from lxml import etree
 
 from engine.drivers.base import AttachedDisk, Location, Machine, Nic, Refused, port_uuid
-from engine.drivers.libvirt_xml import SPARE_ROOT_PORTS, Accelerator, Datapath, HostWays, domain_xml
+from engine.drivers.libvirt_xml import SPARE_ROOT_PORTS, Accelerator, Datapath, HostWays, domain_xml, moves_xml
 
 UUID = "ec2b1e29-90cb-4b2e-8a4d-33d2f3b2c001"
 MACHINE = Machine(
@@ -73,6 +75,26 @@ def test_the_hosts_cache_is_avoided_where_the_file_system_lets_it(direct: bool, 
 def test_there_is_room_to_attach_more() -> None:
     ports = domain().findall(".//controller[@model='pcie-root-port']")
     assert len(ports) == SPARE_ROOT_PORTS + 3
+
+
+def test_a_disk_is_bounded_only_as_far_as_it_is_said() -> None:
+    assert domain().findall(".//iotune") == []
+    bounded = replace(MACHINE.disks[0], iops=3000)
+    (tune,) = domain(replace(MACHINE, disks=(bounded,))).findall(".//disk/iotune")
+    assert [(each.tag, each.text) for each in tune] == [("total_iops_sec", "3000")]
+    bounded = replace(bounded, bytes_per_second=2**20)
+    (tune,) = domain(replace(MACHINE, disks=(bounded,))).findall(".//disk/iotune")
+    assert {each.tag: each.text for each in tune} == {"total_iops_sec": "3000", "total_bytes_sec": "1048576"}
+
+
+def test_disks_that_do_not_move_are_said_to_stay() -> None:
+    moves = {"vdb": Location("file", "/disks/vol-2/1.qcow2")}
+    disks = etree.fromstring(moves_xml(moves, ["vda", "vdb"])).findall("disks/disk")
+    assert [(disk.get("name"), disk.get("snapshot")) for disk in disks] == [("vda", "no"), ("vdb", "external")]
+    assert only(disks[1], "source").get("file") == "/disks/vol-2/1.qcow2"
+    assert only(disks[1], "driver").get("type") == "qcow2"
+    with pytest.raises(Refused, match="rbd"):
+        moves_xml({"vda": Location("rbd", "pool/vol-1")}, ["vda"])
 
 
 def test_a_disk_that_this_host_cannot_reach_is_refused() -> None:

@@ -171,6 +171,20 @@ def test_a_disk_that_grew_reads_as_zeros_beyond_its_snapshot(store: Store) -> No
     store.check()
 
 
+def test_what_a_machine_wrote_at_the_end_of_a_disk_that_it_grew_before_it_moved_is_seen(store: Store) -> None:
+    make_written_disk(store)
+    store.storage.ensure_snapshot("snap-1", "vol-1")
+    frozen = str(store.directory / "disks/vol-1.qcow2")
+    subprocess.run(["qemu-img", "resize", "-q", frozen, "3G"], check=True)
+    _io(frozen, "write -P 5 2G 1M")
+    store.storage.ensure_snapshot("snap-1", "vol-1")
+    head = store.storage.locate_disk("vol-1").name
+    assert _io(head, "read -P 5 2G 1M")
+    store.write("vol-1", 6, "3071M")
+    assert store.disk_holds("vol-1", 1, 0)
+    store.check()
+
+
 def test_nothing_is_copied_however_large_a_disk_is(store: Store) -> None:
     store.storage.ensure_disk(Disk("vol-1", 100))
     store.write("vol-1", 1)

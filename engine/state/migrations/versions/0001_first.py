@@ -709,12 +709,10 @@ def upgrade() -> None:
         sa.Column("original_type", sa.String(length=16), nullable=False),
         sa.Column("original_iops", sa.Integer(), nullable=True),
         sa.Column("original_throughput", sa.Integer(), nullable=True),
-        sa.Column("original_multi_attach", sa.Boolean(), nullable=False),
         sa.Column("target_size", sa.Integer(), nullable=False),
         sa.Column("target_type", sa.String(length=16), nullable=False),
         sa.Column("target_iops", sa.Integer(), nullable=True),
         sa.Column("target_throughput", sa.Integer(), nullable=True),
-        sa.Column("target_multi_attach", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["volume_id"], ["volume.id"], name=op.f("volume_modification_volume_id_fkey")),
         sa.PrimaryKeyConstraint("volume_id", name=op.f("volume_modification_pkey")),
     )
