@@ -33,6 +33,7 @@ def register_image(
     ena_support: bool = False,
     sriov_net_support: str = "",
     imds_support: str = "",
+    image_location: str = "",
     tag_specifications: list[dict[str, Any]] | None = None,
 ) -> Result:
     """Register snapshots as an image.
@@ -40,6 +41,8 @@ def register_image(
     The defaults are EC2's, but for the type of virtualization: EC2's, paravirtual, has not been launchable on any
     type of this catalogue. A manifest in S3, kernels, images that boot from UEFI only, and NitroTPM are refused.
     """
+    if image_location:  # Terraform sends it empty
+        raise unsupported("ImageLocation")
     check_name(call, name)
     _check_machine(architecture, virtualization_type, boot_mode, sriov_net_support)
     devices = new_devices(call, block_device_mappings or [])
