@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 import translators  # noqa: F401  (registers the actions)
 from engine.secrets import Vault
+from engine.snapshot_blocks import SnapshotBlocks
 from engine.state.database import Database
 from gateway import dialects, model, policy, rest_dialect, signature, validate, wire
 from gateway.credentials import Credentials
@@ -30,8 +31,15 @@ _RETRY = "The request could not be answered because of an internal error. It may
 class Endpoint:
     """What the route needs: the database, the keys, and the regions that are served."""
 
-    def __init__(self, settings: Settings, database: Database, vault: Vault, regions: frozenset[str]) -> None:
-        self.settings, self.database, self.regions = settings, database, regions
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        vault: Vault,
+        regions: frozenset[str],
+        blocks: SnapshotBlocks | None = None,
+    ) -> None:
+        self.settings, self.database, self.regions, self.blocks = settings, database, regions, blocks
         self.credentials = Credentials(database, vault)
 
     def answer(self, asked: Request, request_id: str) -> Reply:
@@ -56,7 +64,7 @@ class Endpoint:
         params = dialect.parse(operation, content)
         validate.check(operation, params)
         policy.authorize(principal, f"{signed.service}:{operation.name}", params)
-        caller = Caller(principal.account, signed.region, self.database, self.settings, principal.arn)
+        caller = Caller(principal.account, signed.region, self.database, self.settings, principal.arn, self.blocks)
         return dialect.render(operation, perform(caller, operation.name, params), request_id)
 
     def refuse(self, asked: Request, error: Exception, request_id: str) -> Reply:
@@ -83,11 +91,16 @@ def create_app(
     vault: Vault,
     regions: frozenset[str],
     reset: Callable[[], None] | None = None,
+    blocks: SnapshotBlocks | None = None,
 ) -> Flask:
-    """Return the WSGI application. ``reset``, where given, is what POST /_groundfog/reset calls."""
+    """Return the WSGI application.
+
+    ``reset``, where given, is what POST /_groundfog/reset calls; ``blocks`` are the stores for those who read and write
+    what is in snapshots.
+    """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.request_limit_kib * 1024
-    endpoint = app.extensions["groundfog"] = Endpoint(settings, database, vault, regions)
+    endpoint = app.extensions["groundfog"] = Endpoint(settings, database, vault, regions, blocks)
 
     @app.route("/", methods=["GET", "POST"])
     def aws_api(**_: str) -> Response:

@@ -18,6 +18,7 @@ from engine import tasks
 from engine.fleet import simulate
 from engine.secrets import Vault
 from engine.seed import OPERATOR, Seed, SeedAccount, add_account, read_seed, sow
+from engine.snapshot_blocks import SnapshotBlocks
 from engine.state import Task, Zone
 from engine.state.database import Database
 from gateway.app import create_app
@@ -68,7 +69,8 @@ class Cloud:
         self.backend = simulate(database)
         self.drivers = dict.fromkeys(self.regions, self.backend.drivers())
         self.engine = tasks.Engine(database, self.drivers, self.settings)
-        self.app = create_app(self.settings, database, self.vault, self.regions)
+        blocks = SnapshotBlocks(self.backend.storages, self.vault.sign)
+        self.app = create_app(self.settings, database, self.vault, self.regions, blocks=blocks)
         self.http = self.app.test_client()
         self.ec2 = self.client()
 

@@ -51,13 +51,13 @@ class Blocks:
         held = b"".join(blocks.get(number, bytes(BLOCK)) for number in range(offset // BLOCK, -(-end // BLOCK)))
         return held[offset % BLOCK :][:length]
 
-    def write(self, id: str, offset: int, data: bytes) -> None:
+    def write(self, snapshot_id: str, offset: int, data: bytes) -> None:
         if offset % BLOCK or len(data) != BLOCK:
             raise Refused(f"cannot write {len(data)} bytes at {offset}: blocks have {BLOCK} bytes")
         everything = [*(content.blocks for content in self._held.values()), *self._drafts.values()]
-        if len({block for blocks in everything for block in blocks.values()} | {data}) > MOST:
-            raise Refused(f"cannot keep more than {MOST} different blocks in memory")
-        self._drafts.setdefault(id, {})[offset // BLOCK] = data
+        if len({id(block) for blocks in everything for block in blocks.values()}) >= MOST:
+            raise Refused(f"cannot keep more than {MOST} blocks in memory")
+        self._drafts.setdefault(snapshot_id, {})[offset // BLOCK] = data
 
     def digests(self, id: str) -> Iterator[tuple[int, bytes]]:
         for number, data in sorted(self._drafts.get(id, {}).items()):

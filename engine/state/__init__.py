@@ -20,7 +20,7 @@ from engine.state.reachability import InsightsAnalysis, InsightsPath
 from engine.state.region import Host, Region, Zone
 from engine.state.route_table import Route, RouteTable, RouteTableAssociation
 from engine.state.security_group import SecurityGroup, SecurityGroupRule
-from engine.state.snapshot import Snapshot, SnapshotLock, SnapshotPermission
+from engine.state.snapshot import Snapshot, SnapshotDraft, SnapshotLock, SnapshotPermission
 from engine.state.subnet import CidrReservation, InterfacePrefix, Ipv6Address, PrivateAddress, Subnet, SubnetCidrBlock
 from engine.state.tag import Tag
 from engine.state.task import Replay, Task
@@ -76,6 +76,7 @@ __all__ = [
     "SecurityGroup",
     "SecurityGroupRule",
     "Snapshot",
+    "SnapshotDraft",
     "SnapshotLock",
     "SnapshotPermission",
     "Subnet",

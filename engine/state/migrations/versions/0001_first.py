@@ -634,6 +634,20 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_security_group_vpc_id"), ["vpc_id"], unique=False)
 
     op.create_table(
+        "snapshot_draft",
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.Column("parent_id", sa.String(length=40), nullable=False),
+        sa.Column("timeout", sa.Integer(), nullable=False),
+        sa.Column("expires", sa.String(length=24), nullable=False),
+        sa.Column("sealed", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["snapshot_id"], ["snapshot.id"], name=op.f("snapshot_draft_snapshot_id_fkey")),
+        sa.PrimaryKeyConstraint("snapshot_id", name=op.f("snapshot_draft_pkey")),
+    )
+    with op.batch_alter_table("snapshot_draft", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_snapshot_draft_expires"), ["expires"], unique=False)
+        batch_op.create_index(batch_op.f("ix_snapshot_draft_parent_id"), ["parent_id"], unique=False)
+
+    op.create_table(
         "snapshot_lock",
         sa.Column("snapshot_id", sa.String(length=40), nullable=False),
         sa.Column("mode", sa.String(length=16), nullable=False),
