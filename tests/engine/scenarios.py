@@ -11,8 +11,8 @@ from engine.drivers.networking import Port
 from engine.endpoints import add_interface_service, interfaces_of
 from engine.state import Endpoint, EndpointService, InsightsAnalysis, Instance, NetworkInterface
 from tests.cloud import REGION, Cloud
+from tests.engine import drafts, snapshots, volumes
 from tests.engine import nat_gateways as nats
-from tests.engine import snapshots, volumes
 from tests.translators.test_instances import launch, leftovers, state
 
 
@@ -299,6 +299,8 @@ SCENARIOS = {
     "delete_nat_gateway": Scenario(nats.deleting, lambda cloud, id: nats.is_gone(cloud, id, "deleted")),
     "create_snapshot": Scenario(snapshots.taking, snapshots.are_completed),
     "fail_snapshot": Scenario(beginning("fail_snapshot", snapshots.taking), snapshots.have_failed),
+    "complete_snapshot": Scenario(drafts.completing, drafts.is_completed),
+    "cancel_draft": Scenario(drafts.late, drafts.is_cancelled),
     "copy_snapshot": Scenario(snapshots.copying, snapshots.are_completed),
     "remove_snapshot": Scenario(snapshots.removing, snapshots.is_removed),
     "pause_instance": Scenario(snapshots.pausing, snapshots.has_restarted),
