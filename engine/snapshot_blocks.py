@@ -3,6 +3,7 @@
 What it reads does not change any more, and what it writes nobody reads before the worker has completed it.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -50,10 +51,14 @@ class SnapshotBlocks:
             check_room(storage, 1, settings)
             storage.write_draft(id, offset, data)
 
-    def digests(self, zone: str, id: str) -> list[bytes]:
-        """Return the SHA-256 of each block that was written, in the blocks' order."""
+    def written(self, zone: str, id: str) -> tuple[int, bytes]:
+        """Return how many blocks were written, and the SHA-256 of theirs as bytes, one after the other."""
+        count, together = 0, hashlib.sha256()
         with self._of(zone, id) as storage:
-            return [digest for _, digest in storage.draft_digests(id)]
+            for _, digest in storage.draft_digests(id):
+                count += 1
+                together.update(digest)
+        return count, together.digest()
 
     @contextmanager
     def _of(self, zone: str, id: str) -> Iterator[BlockStorage]:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -124,23 +123,22 @@ def complete_snapshot(
     snapshot, draft = _draft(call, snapshot_id, alone=True)
     blocks, zone = readable_store(call, zones_of(call.db, snapshot))
     with told_by_store("INVALID_SNAPSHOT_ID"):
-        digests = blocks.digests(zone, snapshot_id)
-    if len(digests) != changed_blocks_count:
-        text = f"{len(digests)} blocks were written, and not {changed_blocks_count}."
-        raise bad("INVALID_PARAMETER_VALUE", text)
+        count, together = blocks.written(zone, snapshot_id)
+    if count != changed_blocks_count:
+        raise bad("INVALID_PARAMETER_VALUE", f"{count} blocks were written, and not {changed_blocks_count}.")
     given = (checksum, checksum_algorithm, checksum_aggregation_method)
     if any(given):
-        _check_sum(digests, *given)
+        _check_sum(together, *given)
     seal(call.db, snapshot, draft)
     return {"Status": "pending"}
 
 
-def _check_sum(digests: Sequence[bytes], checksum: str | None, algorithm: str | None, method: str | None) -> None:
+def _check_sum(together: bytes, checksum: str | None, algorithm: str | None, method: str | None) -> None:
     """The linear aggregate is the SHA-256 of the blocks' own, as bytes and in the order of their indexes."""
     if checksum is None or algorithm != ALGORITHM or method != _LINEAR:
         text = "Checksum, ChecksumAlgorithm and ChecksumAggregationMethod must be given together."
         raise bad("INVALID_PARAMETER_VALUE", text)
-    if checksum != base64.b64encode(hashlib.sha256(b"".join(digests)).digest()).decode():
+    if checksum != base64.b64encode(together).decode():
         raise bad("INVALID_PARAMETER_VALUE", "The checksum is not that of the blocks that were written.")
 
 

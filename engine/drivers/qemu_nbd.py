@@ -29,6 +29,7 @@ class Served:
         command = ["qemu-nbd", "--format=qcow2", *([] if writable else ["--read-only"]), str(file)]
         connection, listener = _pair()
         with listener:
+            # Without qemu-nbd the shell ends, and so does the connection.
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", _AS_SERVICE, "sh", *command],
                 stdin=listener.fileno(), stdout=subprocess.DEVNULL, stderr=self._errors,
