@@ -1,11 +1,12 @@
 """Which drivers serve which region: the only place that names concrete ones."""
 
 import socket
+from collections.abc import Mapping
 from typing import Literal
 
 from sqlalchemy import select
 
-from engine.drivers.base import Disk, Drivers
+from engine.drivers.base import Disk, Drivers, Storage
 from engine.drivers.simulated import Simulated
 from engine.secrets import open_vault
 from engine.state import Host, Snapshot, Volume, Zone
@@ -23,6 +24,19 @@ def drivers_of(settings: Settings, database: Database) -> dict[str, Drivers]:
     if settings.engine == "simulated":
         return dict.fromkeys(zones, simulate(database).drivers())
     return _kvm(settings, zones)
+
+
+def storages_of(drivers: Mapping[str, Drivers]) -> dict[str, Storage]:
+    """Return the stores of all regions by the names of their zones."""
+    return {zone: storage for each in drivers.values() for zone, storage in each.storages.items()}
+
+
+def local_storages(settings: Settings, database: Database) -> dict[str, Storage]:
+    """Return the stores that any process on this machine may use beside the worker, by the names of their zones."""
+    from engine.drivers.qcow2 import Qcow2
+
+    storage = Qcow2(settings.data)
+    return {zone: storage for zones in _zones(database).values() for zone in zones}
 
 
 def _zones(database: Database) -> dict[str, list[str]]:

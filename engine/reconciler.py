@@ -13,7 +13,17 @@ import structlog
 from sqlalchemy import Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from engine import address_transfers, desired, nat_gateways, peerings, root_replacements, snapshots, tasks, volumes
+from engine import (
+    address_transfers,
+    desired,
+    nat_gateways,
+    peerings,
+    root_replacements,
+    snapshot_drafts,
+    snapshots,
+    tasks,
+    volumes,
+)
 from engine.drivers.base import Compute, DriverError, Drivers
 from engine.machines import sync_devices
 from engine.state import (
@@ -301,5 +311,6 @@ def _forget_the_past(engine: Engine) -> None:
         db.execute(delete(AddressTransfer).where(~address_transfers.is_known()))
         db.execute(delete(Replay).where(Replay.created < timestamp(now - _REPLAYS_KEPT)))
         peerings.expire(db, timestamp(now))
+        snapshot_drafts.expire(db, timestamp(now))
         peerings.forget(db, timestamp(now - SHOWN_AFTER_END))
     engine.database.learn_sizes()

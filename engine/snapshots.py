@@ -13,6 +13,7 @@ from engine.state import (
     ImageBlockDevice,
     Instance,
     Snapshot,
+    SnapshotDraft,
     SnapshotLock,
     SnapshotPermission,
     Task,
@@ -142,7 +143,12 @@ def is_needed(db: Session, snapshot_id: str) -> bool:
     )
     disk = select(Volume.id).where(Volume.snapshot_id == snapshot_id, unmade).limit(1)
     copy = select(Snapshot.id).where(Snapshot.source_id == snapshot_id, Snapshot.state == "pending").limit(1)
-    return db.scalar(disk) is not None or db.scalar(copy) is not None
+    child = (
+        select(SnapshotDraft.snapshot_id)
+        .join(Snapshot, Snapshot.id == SnapshotDraft.snapshot_id)
+        .where(SnapshotDraft.parent_id == snapshot_id, Snapshot.state == "pending")
+    )
+    return any(db.scalar(needed.limit(1)) is not None for needed in (disk, copy, child))
 
 
 def zones_of(db: Session, snapshot: Snapshot) -> list[str]:
@@ -157,6 +163,7 @@ def finish(db: Session, task_id: str, state: str, message: str = "") -> None:
     What nobody wants any more is forgotten here, and its data is what the reconciler then takes away.
     """
     made = made_by(db, task_id)
+    db.execute(delete(SnapshotDraft).where(SnapshotDraft.snapshot_id.in_([snapshot.id for snapshot in made])))
     forget(db, [snapshot.id for snapshot in made if snapshot.state == DELETED])
     for snapshot in made:
         if snapshot.state == "pending":
@@ -199,6 +206,7 @@ def forget(db: Session, ids: Sequence[str]) -> None:
     """Take away all that is known of snapshots."""
     db.execute(delete(SnapshotPermission).where(SnapshotPermission.snapshot_id.in_(ids)))
     db.execute(delete(SnapshotLock).where(SnapshotLock.snapshot_id.in_(ids)))
+    db.execute(delete(SnapshotDraft).where(SnapshotDraft.snapshot_id.in_(ids)))
     db.execute(delete(Snapshot).where(Snapshot.id.in_(ids)))
 
 
@@ -215,14 +223,24 @@ def volumes_of(db: Session, instance_id: str) -> list[str]:
 def lost_tasks(db: Session, region: str) -> dict[str, str]:
     """Return the workflow that ends what is under way with snapshots, by its task's name, where that was lost."""
     busy = select(Task.resource_id)
-    rows = select(Snapshot.id, Snapshot.taken_by, Snapshot.source_id, Snapshot.state, Snapshot.being_taken).where(
-        Snapshot.region == region, Snapshot.state.in_(_ENGAGED), Snapshot.taken_by != "",
-        Snapshot.taken_by.not_in(busy), Snapshot.id.not_in(busy),
-    )  # fmt: skip
+    columns = (Snapshot.id, Snapshot.taken_by, Snapshot.source_id, Snapshot.state, Snapshot.being_taken)
+    rows = (
+        select(*columns, SnapshotDraft.sealed)
+        .outerjoin(SnapshotDraft, SnapshotDraft.snapshot_id == Snapshot.id)
+        .where(Snapshot.region == region, Snapshot.state.in_(_ENGAGED), Snapshot.taken_by != "")
+        .where(Snapshot.taken_by.not_in(busy), Snapshot.id.not_in(busy))
+    )
     found = {}
     for row in db.execute(rows.order_by(Snapshot.id)):
         if row.state == "pending" or row.being_taken:
-            found[row.taken_by] = "copy_snapshot" if row.source_id else "create_snapshot"
+            found[row.taken_by] = _making(row)
         else:
             found.setdefault(row.id, "remove_snapshot")
     return found
+
+
+def _making(row: Any) -> str:
+    """Return the workflow that makes what is pending."""
+    if row.sealed is not None:
+        return "complete_snapshot" if row.sealed else "cancel_draft"
+    return "copy_snapshot" if row.source_id else "create_snapshot"

@@ -4,11 +4,14 @@ from typing import NoReturn
 
 
 class Ec2Error(Exception):
-    """An answer in EC2's words: ``code``, a message, and the HTTP status."""
+    """An answer in EC2's words: ``code``, a message, and the HTTP status.
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    An action of another service uses that one's codes; ``members`` are what its error's shape has besides a message.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400, **members: str) -> None:
         super().__init__(message)
-        self.code, self.status = code, status
+        self.code, self.status, self.members = code, status, members
 
 
 # Source: "Error codes for the Amazon EC2 API", client errors; the spelling of each is EC2's own.

@@ -12,6 +12,7 @@ from translators.describe import Listing, describe, tag_set, tags_of
 from translators.errors import Ec2Error, malformed, not_found
 from translators.filters import constant, through
 from translators.find import check_ids
+from translators.image_families import named_by, parameter_name
 from translators.registry import Call, Result, action
 from translators.snapshots import account_id
 
@@ -61,6 +62,7 @@ def _shape(row: Any) -> dict[str, Any]:
         "SourceInstanceId": row.source_instance_id or None,
         "SourceImageId": row.source_image_id or None,
         "SourceImageRegion": row.source_image_region or None,
+        "PublicSsmParameterName": row.parameter or None,
         "Tags": tag_set(row.tags),
     }
 
@@ -98,7 +100,7 @@ IMAGES = Listing(
         Image.virtualization_type, Image.ena_support, Image.sriov_net_support, Image.boot_mode, Image.imds_support,
         Image.tpm_support, Image.deprecation_time, Image.state_reason_code, Image.state_reason,
         Image.deregistration_protection, Image.source_instance_id, Image.source_image_id, Image.source_image_region,
-        _devices.label("devices"), tags_of(Image),
+        parameter_name().label("parameter"), _devices.label("devices"), tags_of(Image),
     ),
     shape=_shape,
     visible=_visible,
@@ -135,7 +137,7 @@ IMAGES = Listing(
         "platform": Image.platform,
         "product-code": _NEVER,
         "product-code.type": _NEVER,
-        "public-ssm-parameter-name": _NEVER,
+        "public-ssm-parameter-name": named_by,
         "ramdisk-id": _NEVER,
         "root-device-name": Image.root_device_name,
         "root-device-type": constant("ebs"),

@@ -18,6 +18,7 @@ from translators import launch_disks, tags
 from translators.catalogue import InstanceType, find_type
 from translators.describe import rows_of
 from translators.errors import Ec2Error, combination, invalid, refuse, unsupported
+from translators.image_families import resolve
 from translators.images import block_devices, find_image
 from translators.instance_listing import INSTANCES
 from translators.interface_addresses import check_limit
@@ -83,7 +84,7 @@ def run_instances(
     _refuse_unless(enclave_options, "EnclaveOptions", False)
     if not image_id:
         raise Ec2Error("MissingParameter", "The request must contain the parameter ImageId")
-    image, kind = find_image(call, image_id), find_type(call, instance_type)
+    image, kind = find_image(call, resolve(call, image_id)), find_type(call, instance_type)
     zone = _zone(call, placement)
     addresses = {
         "PrivateIpAddress": private_ip_address,

@@ -175,7 +175,7 @@ def using_image(call: Call, snapshot_id: str) -> str | None:
 
 def remove(call: Call, snapshot: Snapshot) -> None:
     """Have a snapshot be gone for everybody. One that is under way is ended by its own task."""
-    under_way = snapshot.state == "pending"
+    under_way = snapshot.state == "pending" and snapshot.taken_by != ""
     tags.forget(call, snapshot.id)
     call.db.execute(delete(SnapshotPermission).where(SnapshotPermission.snapshot_id == snapshot.id))
     snapshot.state, snapshot.public = DELETED, False

@@ -7,10 +7,10 @@ changes nothing. Every ``remove_`` succeeds when the thing is already gone. No c
 ``CALL_LIMIT`` seconds: a driver starts slow work, and the step that wants it asks again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from engine.drivers.networking import NetworkDriver
@@ -119,6 +119,49 @@ class Storage(Protocol):
 
     def free_gib(self) -> int:
         """Return how many GiB the backend can still take."""
+        ...
+
+
+BLOCK = 512 * 1024
+"""Bytes: drafts of snapshots are written in whole blocks of that size."""
+
+
+@runtime_checkable
+class BlockStorage(Storage, Protocol):
+    """A backend whose snapshots can be read and written block by block, by several processes at once."""
+
+    def snapshot_extents(
+        self, id: str, offset: int, length: int, since: str | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Yield (offset, length) in bytes, in order, of what holds data in ``length`` bytes from ``offset`` on.
+
+        With ``since``, of what may differ between the two snapshots: at least all that does, whether it holds data or
+        not. Raise Refused when neither is made from the other, nor both from a third; DriverError when one is not
+        there.
+        """
+        ...
+
+    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
+        """Return what is there; zeros where nothing is, and beyond the end. Raise DriverError as snapshot_extents."""
+        ...
+
+    def write_draft(self, id: str, offset: int, data: bytes) -> None:
+        """Write one BLOCK of a snapshot that is to be, over what was written there before; the first makes the draft.
+
+        A draft counts as a snapshot for list_snapshots and remove_snapshot.
+        """
+        ...
+
+    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
+        """Yield (offset, SHA-256) of each block that was written, in order."""
+        ...
+
+    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+        """Make the snapshot: what was written, upon snapshot ``parent`` or upon nothing; say whether it is done.
+
+        Call it again until it is. Raise Refused when something that was written is lost, DriverError when there is no
+        snapshot ``parent``. One that is there already is left as it is.
+        """
         ...
 
 

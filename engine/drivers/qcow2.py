@@ -13,13 +13,16 @@ disk's or the snapshot's own until that is made again or removed.
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.drivers.base import Disk, DriverError, Location, Refused
+from engine.drivers.qcow2_drafts import Draft
+from engine.drivers.qcow2_extents import Extent, that_differ, with_data
 from engine.drivers.qcow2_header import read_header
 from engine.drivers.qcow2_images import GIB, LARGEST_GIB, check_image
 from engine.drivers.qcow2_layers import FROZEN, WRITTEN, Layers, link, partials_of, run, sync
+from engine.drivers.qemu_nbd import Readers
 
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
@@ -30,6 +33,7 @@ class Qcow2:
     def __init__(self, directory: Path) -> None:
         self._directory = directory.absolute()
         self._layers = Layers(self._directory)
+        self._readers = Readers()
 
     def ensure_disk(self, disk: Disk) -> None:
         """Make or grow a disk; raise Refused for one smaller than it is or than its source.
@@ -113,10 +117,31 @@ class Qcow2:
         path = self._snapshot_path(id)
         for each in (path, *partials_of(path)):
             self._layers.remove(each)
+        self._draft(id).remove()
 
     def list_snapshots(self) -> set[str]:
-        """Return the snapshots, and those whose import is under way or was left unfinished by a crash."""
+        """Return the snapshots, drafts, and those whose import is under way or was left unfinished by a crash."""
         return _listed(self._layers.snapshots)
+
+    def snapshot_extents(self, id: str, offset: int, length: int, since: str | None = None) -> Iterator[Extent]:
+        file = self._present_snapshot(id)
+        if since is None:
+            return with_data(file, offset, length)
+        return that_differ(file, self._present_snapshot(since), offset, length)
+
+    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
+        return self._readers.read(self._present_snapshot(id), offset, length)
+
+    def write_draft(self, id: str, offset: int, data: bytes) -> None:
+        self._draft(id).write(offset, data)
+
+    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
+        return self._draft(id).digests()
+
+    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+        if self._snapshot_path(id).exists():
+            parent = None  # it is done with it
+        return self._draft(id).complete(size_gib, self._present_snapshot(parent) if parent else None)
 
     def free_gib(self) -> int:
         room = os.statvfs(self._directory)
@@ -163,6 +188,9 @@ class Qcow2:
 
     def _disk_path(self, id: str) -> Path:
         return self._layers.disks / _file_name(id)
+
+    def _draft(self, id: str) -> Draft:
+        return Draft(self._layers, self._snapshot_path(id))
 
     def _later_files(self, id: str) -> Path:
         return self._disk_path(id).with_suffix("")

@@ -60,12 +60,12 @@ class Layers:
             self._drop(partial)
 
     def cover(self, partial: Path, below: Path, size: str) -> Header:
-        """Make an empty layer of a disk upon the one named ``below``, and return that one's header.
+        """Make an empty layer of a disk or snapshot upon the one named ``below``, and return that one's header.
 
-        ``size`` is in qemu-img's words.        Raise DriverError when there is no such layer.
+        ``size`` is in qemu-img's words. Raise DriverError when there is no such layer.
         """
-        disk_id = partial.relative_to(self.disks).parts[0].partition(".")[0]
-        source = self._sources / f"{disk_id}.{uuid4().hex}.qcow2"
+        id = partial.relative_to(self._sources.parent).parts[1].partition(".")[0]
+        source = self._sources / f"{id}.{uuid4().hex}.qcow2"
         # Unseen (-u): a running machine may have the lower layer open still, and its new name does not exist yet.
         run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", str(source), "-F", "qcow2", str(partial), size)
         sync(partial)

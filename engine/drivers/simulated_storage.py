@@ -1,12 +1,13 @@
 """The simulated cloud's disks and snapshots."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 from engine.drivers.base import Disk, DriverError, Location, Refused
+from engine.drivers.simulated_blocks import Blocks
 from engine.drivers.simulated_faults import Faults
 
 GIB = 2**30
@@ -14,7 +15,7 @@ QCOW2_MAGIC = b"QFI\xfb"
 
 
 class SimulatedStorage:
-    """Disks and snapshots of one zone; only their sizes exist."""
+    """Disks and snapshots of one zone; only their sizes exist, and what was written into snapshots block by block."""
 
     def __init__(self, faults: Faults, capacity_gib: int) -> None:
         self._faults = faults
@@ -22,6 +23,7 @@ class SimulatedStorage:
         self.disks: dict[str, Disk] = {}
         self._places: dict[str, str] = {}
         self._snapshots: dict[str, int] = {}
+        self._blocks = Blocks()
         self.in_use: Callable[[str], bool] = lambda disk_id: False
 
     def ensure_disk(self, disk: Disk) -> None:
@@ -36,6 +38,8 @@ class SimulatedStorage:
             if known and disk.size_gib > known.size_gib and self.in_use(disk.id):
                 raise DriverError(f"cannot grow disk {disk.id}: a running machine uses it")
             self._take(disk)
+            if known is None:
+                self._blocks.derive(disk.id, disk.source)
 
     def resize(self, id: str, size_gib: int) -> None:
         """Grow a disk by way of the running machine that has it; the caller holds the lock."""
@@ -60,6 +64,7 @@ class SimulatedStorage:
             disk = self.disks.pop(id, None)
             self._free_gib += disk.size_gib if disk else 0
             self._places.pop(id, None)
+            self._blocks.forget(id)
 
     def list_disks(self) -> set[str]:
         with self._faults.lock:
@@ -78,12 +83,14 @@ class SimulatedStorage:
             if disk_id not in self.disks:
                 raise DriverError(f"there is no disk {disk_id}")
             self._snapshots[id] = self.disks[disk_id].size_gib
+            self._blocks.derive(id, disk_id)
             self._places[disk_id] = f"{disk_id}.{uuid4().hex[:8]}"
 
     def copy_snapshot(self, id: str, source_id: str) -> None:
         with self._faults.change("copy_snapshot"):
             if id not in self._snapshots:
                 self._snapshots[id] = self.snapshot_size_gib(source_id)
+                self._blocks.derive(id, source_id)
 
     def snapshot_size_gib(self, id: str) -> int:
         if id not in self._snapshots:
@@ -99,19 +106,47 @@ class SimulatedStorage:
         with self._faults.change("import_snapshot"):
             if id not in self._snapshots:
                 self._snapshots[id] = -(-_virtual_bytes(file) // GIB)
+                self._blocks.derive(id, None)
             return self._snapshots[id]
 
     def add_snapshot(self, id: str, size_gib: int) -> None:
         """Know a snapshot from before: a simulator forgets all when its process ends, and its database does not."""
         self._snapshots[id] = size_gib
+        self._blocks.derive(id, None)
 
     def remove_snapshot(self, id: str) -> None:
         with self._faults.change("remove_snapshot"):
             self._snapshots.pop(id, None)
+            self._blocks.forget(id)
 
     def list_snapshots(self) -> set[str]:
         with self._faults.lock:
-            return set(self._snapshots)
+            return set(self._snapshots) | self._blocks.drafts()
+
+    def snapshot_extents(
+        self, id: str, offset: int, length: int, since: str | None = None
+    ) -> Iterator[tuple[int, int]]:
+        with self._faults.lock:
+            return iter(list(self._blocks.extents(id, offset, length, since)))
+
+    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
+        with self._faults.lock:
+            return self._blocks.read(id, offset, length)
+
+    def write_draft(self, id: str, offset: int, data: bytes) -> None:
+        with self._faults.change("write_draft"):
+            self._blocks.write(id, offset, data)
+
+    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
+        with self._faults.lock:
+            return iter(list(self._blocks.digests(id)))
+
+    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+        with self._faults.change("complete_draft"):
+            if id not in self._snapshots:
+                self._blocks.complete(id, parent)
+                self._snapshots[id] = size_gib
+            return True
 
     def free_gib(self) -> int:
         return self._free_gib

@@ -6,7 +6,7 @@ from engine.state.base import RESOURCES, Base, Resource, now, timestamp
 from engine.state.egress_gateway import EgressGateway
 from engine.state.endpoint import Endpoint, EndpointGroup, EndpointService
 from engine.state.flow_log import FlowLog
-from engine.state.image import Image, ImageBlockDevice, LaunchPermission
+from engine.state.image import FAMILY, Image, ImageBlockDevice, LaunchPermission, family_of
 from engine.state.instance import ConsoleOutput, Instance
 from engine.state.internet_gateway import InternetGateway
 from engine.state.json_rows import json_rows
@@ -21,7 +21,7 @@ from engine.state.region import Host, Region, Zone
 from engine.state.root_replacement import RootReplacement
 from engine.state.route_table import Route, RouteTable, RouteTableAssociation
 from engine.state.security_group import SecurityGroup, SecurityGroupRule
-from engine.state.snapshot import Snapshot, SnapshotLock, SnapshotPermission
+from engine.state.snapshot import Snapshot, SnapshotDraft, SnapshotLock, SnapshotPermission
 from engine.state.subnet import CidrReservation, InterfacePrefix, Ipv6Address, PrivateAddress, Subnet, SubnetCidrBlock
 from engine.state.tag import Tag
 from engine.state.task import Replay, Task
@@ -29,6 +29,7 @@ from engine.state.volume import LEAVING, Volume, VolumeAttachment, VolumeModific
 from engine.state.vpc import DhcpOptions, Vpc, VpcCidrBlock
 
 __all__ = [
+    "FAMILY",
     "LEAVING",
     "RESOURCES",
     "AccessKey",
@@ -78,6 +79,7 @@ __all__ = [
     "SecurityGroup",
     "SecurityGroupRule",
     "Snapshot",
+    "SnapshotDraft",
     "SnapshotLock",
     "SnapshotPermission",
     "Subnet",
@@ -90,6 +92,7 @@ __all__ = [
     "Vpc",
     "VpcCidrBlock",
     "Zone",
+    "family_of",
     "json_rows",
     "now",
     "timestamp",

@@ -1,9 +1,29 @@
 """Machine images: a row that names snapshots."""
 
+import re
+from typing import Any
+
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engine.state.base import Base, Name, Resource
+
+_BUILD = re.compile(r"[-_. ](v?\d+\.\d+\.\d+|v\d+|20\d{6})(?![A-Za-z0-9]).*", re.ASCII)
+FAMILY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+"""What the name of a family may be: it is a part of the names of parameters."""
+
+
+def family_of(name: str) -> str:
+    """Return an image's name up to what tells its build: a date, a number of three parts or more, or v and a number.
+
+    ``debian-12-20250101-1200`` is of ``debian-12``: the release belongs to the family.
+    """
+    family = re.sub(r"[^A-Za-z0-9_./-]", "-", _BUILD.sub("", name))
+    return re.sub(r"/{2,}", "/", family).strip("/") or "-"
+
+
+def _default_family(context: Any) -> str:
+    return family_of(context.get_current_parameters()["name"])
 
 
 class Image(Resource, Base):
@@ -12,8 +32,11 @@ class Image(Resource, Base):
     __table_args__ = (
         Index("ix_image_name", "account", "region", "name", unique=True),
         Index("ix_image_public", "region", "public"),
+        Index("ix_image_family", "region", "family"),
     )
     name: Mapped[str] = mapped_column(Name)
+    family: Mapped[str] = mapped_column(Name, default=_default_family)
+    """What its newer and older builds have in common: parameters name the newest of a family."""
     description: Mapped[str] = mapped_column(Name, default="")
     location: Mapped[str] = mapped_column(Name)
     owner_alias: Mapped[str] = mapped_column(String(32), default="")

@@ -46,6 +46,21 @@ class SnapshotPermission(Base):
     account: Mapped[str] = mapped_column(String(12), primary_key=True)
 
 
+class SnapshotDraft(Base):
+    """A pending snapshot that its owner writes block by block."""
+
+    __tablename__ = "snapshot_draft"
+    snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id"), primary_key=True)
+    parent_id: Mapped[str] = mapped_column(String(40), default="", index=True)
+    """The snapshot that it is written upon, if there is one."""
+    timeout: Mapped[int]
+    """Minutes for which another block, or the end, is waited for."""
+    expires: Mapped[str] = mapped_column(String(24), index=True)
+    """When that time is over; empty: nothing is waited for any more."""
+    sealed: Mapped[bool] = mapped_column(default=False)
+    """Whether everything is written."""
+
+
 class SnapshotLock(Base):
     """A promise that a snapshot is not deleted before ``expires``; a row whose time is over is still described."""
 

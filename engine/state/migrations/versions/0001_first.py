@@ -103,6 +103,7 @@ def upgrade() -> None:
     op.create_table(
         "image",
         sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("family", sa.String(length=255), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=False),
         sa.Column("location", sa.String(length=255), nullable=False),
         sa.Column("owner_alias", sa.String(length=32), nullable=False),
@@ -133,6 +134,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("image_pkey")),
     )
     with op.batch_alter_table("image", schema=None) as batch_op:
+        batch_op.create_index("ix_image_family", ["region", "family"], unique=False)
         batch_op.create_index("ix_image_name", ["account", "region", "name"], unique=True)
         batch_op.create_index("ix_image_public", ["region", "public"], unique=False)
         batch_op.create_index(batch_op.f("ix_image_source_instance_id"), ["source_instance_id"], unique=False)
@@ -651,6 +653,20 @@ def upgrade() -> None:
     with op.batch_alter_table("security_group", schema=None) as batch_op:
         batch_op.create_index("ix_security_group_owner", ["account", "region", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_security_group_vpc_id"), ["vpc_id"], unique=False)
+
+    op.create_table(
+        "snapshot_draft",
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.Column("parent_id", sa.String(length=40), nullable=False),
+        sa.Column("timeout", sa.Integer(), nullable=False),
+        sa.Column("expires", sa.String(length=24), nullable=False),
+        sa.Column("sealed", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["snapshot_id"], ["snapshot.id"], name=op.f("snapshot_draft_snapshot_id_fkey")),
+        sa.PrimaryKeyConstraint("snapshot_id", name=op.f("snapshot_draft_pkey")),
+    )
+    with op.batch_alter_table("snapshot_draft", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_snapshot_draft_expires"), ["expires"], unique=False)
+        batch_op.create_index(batch_op.f("ix_snapshot_draft_parent_id"), ["parent_id"], unique=False)
 
     op.create_table(
         "snapshot_lock",
