@@ -34,9 +34,9 @@ def move_disks(domain: Any, disks: Sequence[AttachedDisk]) -> None:
     """Have a running domain write those of the disks that it has where they are now; raise DriverError if it cannot."""
     live = _live_disks(domain)
     moves = _moves(live, disks)
-    for slot, location in moves.items():
-        check_written(location)
-        _check_size(domain, slot, location)
+    for slot, disk in moves.items():
+        check_written(disk.location)
+        _check_size(domain, slot, disk.location)
     if not moves:
         return
     try:
@@ -80,10 +80,10 @@ def _live_disks(domain: Any) -> dict[str, LiveDisk]:
     return found
 
 
-def _moves(live: Mapping[str, LiveDisk], disks: Iterable[AttachedDisk]) -> dict[str, Location]:
+def _moves(live: Mapping[str, LiveDisk], disks: Iterable[AttachedDisk]) -> dict[str, AttachedDisk]:
     """Return the disks, by name (vda), that are not written where they are now."""
-    there = {live[disk.serial]: disk.location for disk in disks if disk.serial in live}
-    return {slot: location for (slot, source), location in there.items() if location.name != source}
+    there = {live[disk.serial]: disk for disk in disks if disk.serial in live}
+    return {slot: disk for (slot, source), disk in there.items() if disk.location.name != source}
 
 
 def _check_size(domain: Any, slot: str, location: Location) -> None:

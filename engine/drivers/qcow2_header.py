@@ -19,20 +19,21 @@ class Header(NamedTuple):
 
     virtual_bytes: int
     below: Path | None
+    encrypted: bool = False
 
 
 def read_header(path: Path) -> Header:
     """Read a file's header, also while QEMU has the file open; raise NotALayer if it has none, or is not there."""
     try:
         with path.open("rb") as stream:
-            fixed = stream.read(32)
-            if len(fixed) < 32 or not fixed.startswith(QCOW2_MAGIC):
+            fixed = stream.read(36)
+            if len(fixed) < 36 or not fixed.startswith(QCOW2_MAGIC):
                 raise NotALayer(f"{path} is not a qcow2 file")
-            start, length, size = struct.unpack(">8xQI4xQ", fixed)
+            start, length, size, method = struct.unpack(">8xQI4xQI", fixed)
             stream.seek(start)
             below = stream.read(length) if start else b""
     except FileNotFoundError as error:
         raise NotALayer(f"there is no file {path}") from error
     except OSError as error:
         raise DriverError(f"cannot read {path}: {error}") from error
-    return Header(size, Path(os.fsdecode(below)) if below else None)
+    return Header(size, Path(os.fsdecode(below)) if below else None, method != 0)
