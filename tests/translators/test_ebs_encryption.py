@@ -161,9 +161,10 @@ def test_what_an_account_has_encrypted_by_default_is_so_whatever_is_said(cloud: 
     assert see(cloud, make(cloud))["Encrypted"] is False
 
 
-@pytest.mark.usefixtures("by_default")
-def test_a_default_is_of_one_account_in_one_region(cloud: Cloud) -> None:
-    elsewhere, other = cloud.client(region="us-west-2"), cloud.another_account("222222222222")
+def test_a_default_is_of_one_account_in_one_region(make_cloud: Any) -> None:
+    cloud = make_cloud(regions=f"{REGION},eu-west-1")
+    elsewhere, other = cloud.client(region="eu-west-1"), cloud.another_account("222222222222")
+    cloud.ec2.enable_ebs_encryption_by_default()
     assert cloud.client().get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is True
     for client in (elsewhere, other):
         assert client.get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
