@@ -26,7 +26,7 @@ def machine_of(engine: Engine, instance_id: str) -> Machine:
     """Return the machine of an instance, without what is on its way out of it. Raise DriverError for a missing disk."""
     with engine.database.read() as db:
         instance, cards = desired.place(db, instance_id), desired.cards(db, instance_id)
-        disks = desired.disks(db, instance_id)
+        disks = desired.disks(db, engine.settings, instance_id)
     storage = engine.drivers[instance.region].storages[instance.zone]
     attached = tuple(_attached(storage, disk, row) for disk, row in disks if row.state not in LEAVING)
     return desired.machine(instance, attached, cards, engine.settings.guest_mtu)
@@ -35,7 +35,7 @@ def machine_of(engine: Engine, instance_id: str) -> Machine:
 def attached_disk(engine: Engine, instance_id: str, volume_id: str) -> AttachedDisk | None:
     """Return a volume as the machine of an instance has it, also while it is on its way out; None where it has not."""
     with engine.database.read() as db:
-        instance, disks = desired.place(db, instance_id), desired.disks(db, instance_id)
+        instance, disks = desired.place(db, instance_id), desired.disks(db, engine.settings, instance_id)
     found = [(disk, row) for disk, row in disks if disk.id == volume_id]
     return _attached(engine.drivers[instance.region].storages[instance.zone], *found[0]) if found else None
 
@@ -50,6 +50,7 @@ def _attached(storage: Storage, disk: Disk, row: Any) -> AttachedDisk:
         boot=row.guest_device == "vda",
         iops=iops,
         bytes_per_second=bytes_per_second,
+        key=disk.key,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
-from engine.state import Account, Image, LaunchPermission
+from engine.state import Account, Image, ImageBlockDevice, LaunchPermission
 from translators.block_public_access import refuse_if_images_are_blocked
 from translators.errors import Ec2Error, combination, invalid, missing, unsupported
 from translators.find import find
@@ -142,6 +142,9 @@ def _permit(call: Call, image: Image, change: Mapping[str, Sequence[Mapping[str,
     _check_accounts(call, [account for account in adding if account != "all"])
     if adding and image.state == "disabled":
         raise Ec2Error("IncorrectState", f"The image '{image.id}' is disabled: it cannot be shared.")
+    if adding and _is_encrypted(call, image):
+        text = "The image '{}' cannot be shared: its snapshots are encrypted with the EBS default key."
+        raise Ec2Error("OperationNotPermitted", text.format(image.id))
     if "all" in adding and not image.public:
         refuse_if_images_are_blocked(call)
     held = set(call.db.scalars(select(LaunchPermission.account).where(LaunchPermission.image_id == image.id)))
@@ -154,6 +157,13 @@ def _permit(call: Call, image: Image, change: Mapping[str, Sequence[Mapping[str,
     call.db.execute(
         delete(LaunchPermission).where(LaunchPermission.image_id == image.id, LaunchPermission.account.in_(gone))
     )
+
+
+def _is_encrypted(call: Call, image: Image) -> bool:
+    """Say whether other accounts could not read an image's snapshots: EC2 shares no key that it manages itself."""
+    encrypted = (ImageBlockDevice.encrypted.is_(True), ImageBlockDevice.snapshot_id != "")
+    rows = select(ImageBlockDevice.image_id).where(ImageBlockDevice.image_id == image.id, *encrypted)
+    return call.db.scalar(rows.limit(1)) is not None
 
 
 def _whom(item: Mapping[str, str]) -> str:

@@ -8,7 +8,8 @@ from sqlalchemy import select
 from engine import tasks
 from engine.state import Image, ImageBlockDevice, Snapshot
 from translators import tags
-from translators.errors import Ec2Error, refuse, unsupported
+from translators.ebs_encryption import is_to_be_encrypted
+from translators.errors import Ec2Error, refuse
 from translators.image_attributes import described
 from translators.image_registration import add_image, check_name
 from translators.images import find_visible_image
@@ -34,6 +35,7 @@ def copy_image(
     source_region: str,
     description: str = "",
     encrypted: bool = False,
+    kms_key_id: str = "",
     copy_image_tags: bool = False,
     tag_specifications: list[dict[str, Any]] | None = None,
 ) -> Result:
@@ -41,8 +43,7 @@ def copy_image(
 
     Permissions, deprecation and protection are not copied, as in EC2.
     """
-    if encrypted:
-        raise unsupported("Encrypted")
+    encrypted = is_to_be_encrypted(call, encrypted, kms_key_id)
     check_name(call, name)
     check_region(call, source_region)
     source = find_visible_image(call, source_image_id, source_region)
@@ -57,8 +58,9 @@ def copy_image(
     )  # fmt: skip
     copies = {snapshot.id: Snapshot.new_id() for snapshot in snapshots}
     about = f"Copied for DestinationAmi {image.id} from SourceAmi {source.id} for SourceSnapshot "
-    add_copies(call, snapshots, image.id, list(copies.values()), [about + snapshot.id for snapshot in snapshots])
-    add_image(call, image, [_copy(disk, copies) for disk in disks])
+    descriptions = [about + snapshot.id for snapshot in snapshots]
+    add_copies(call, snapshots, image.id, list(copies.values()), descriptions, encrypted)
+    add_image(call, image, [_copy(disk, copies, encrypted) for disk in disks])
     tags.put_at_creation(call, tag_specifications, {"image": [image.id], "snapshot": list(copies.values())})
     if copy_image_tags:
         tags.copy(call, {image.id: source.id}, "image")
@@ -75,6 +77,7 @@ def _readable(call: Call, image: Image, ids: Sequence[str]) -> list[Snapshot]:
     return [completed(found[id]) for id in dict.fromkeys(ids)]
 
 
-def _copy(disk: ImageBlockDevice, copies: dict[str, str]) -> ImageBlockDevice:
+def _copy(disk: ImageBlockDevice, copies: dict[str, str], encrypted: bool) -> ImageBlockDevice:
     kept = {column: getattr(disk, column) for column in _DISK}
+    kept["encrypted"] = disk.encrypted or (encrypted and not disk.virtual_name)
     return ImageBlockDevice(snapshot_id=copies.get(disk.snapshot_id, ""), **kept)

@@ -54,8 +54,6 @@ def _check_mapping(mapping: Mapping[str, Any]) -> None:
         raise unsupported(f"BlockDeviceMapping.Ebs.{other[0]}")
     if "Encrypted" in ebs and ebs.get("SnapshotId"):
         raise combination("The parameter encrypted cannot be used with snapshotId: a snapshot's state is kept.")
-    if ebs.get("Encrypted"):
-        raise unsupported("BlockDeviceMapping.Ebs.Encrypted")
 
 
 def _check_virtual(name: str, ebs: Mapping[str, Any]) -> None:
@@ -83,5 +81,5 @@ def _device(mapping: Mapping[str, Any], snapshots: Mapping[str, Snapshot]) -> Im
         device=mapping["DeviceName"], snapshot_id=snapshot.id if snapshot else "", size=size, volume_type=volume_type,
         iops=ebs.get("Iops"), throughput=ebs.get("Throughput"),
         delete_on_termination=ebs.get("DeleteOnTermination", True),
-        encrypted=snapshot.encrypted if snapshot else False,
+        encrypted=snapshot.encrypted if snapshot else ebs.get("Encrypted", False),
     )  # fmt: skip

@@ -251,6 +251,7 @@ _DEVICES = Prepared(
     select(
         ImageBlockDevice.device, ImageBlockDevice.size, ImageBlockDevice.snapshot_id, ImageBlockDevice.volume_type,
         ImageBlockDevice.iops, ImageBlockDevice.throughput, ImageBlockDevice.delete_on_termination,
+        ImageBlockDevice.encrypted,
     ).where(ImageBlockDevice.image_id == bindparam("id"), ImageBlockDevice.virtual_name == "")
 )  # fmt: skip
 

@@ -1,20 +1,33 @@
 """The volumes of a launch: the image's block devices with the request's changes to them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sqlalchemy import select
+
+from engine.disk_keys import new_key
 from engine.state import Snapshot, Volume, VolumeAttachment
 from engine.state.prepared import put
 from translators import volume_quotas
 from translators.catalogue import InstanceType
 from translators.device_names import check_name, most_volumes, plain, slots
+from translators.ebs_encryption import is_default, is_to_be_encrypted
 from translators.errors import Ec2Error, refuse, unsupported
 from translators.registry import Call
 from translators.volume_types import check_volume, performance, volume_type
 from translators.volumes import size_of_new, usable_snapshot
 
-_HONOURED = {"DeleteOnTermination", "SnapshotId", "VolumeSize", "VolumeType", "Iops", "Throughput", "Encrypted"}
+_HONOURED = {
+    "DeleteOnTermination",
+    "SnapshotId",
+    "VolumeSize",
+    "VolumeType",
+    "Iops",
+    "Throughput",
+    "Encrypted",
+    "KmsKeyId",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,9 @@ class Device:
     iops: int | None = None
     throughput: int | None = None
     delete: bool = True
+    encrypted: bool = False
+    key: str = field(default="", repr=False)
+    """The sealed key of an encrypted snapshot; a volume that has none of such gets its own."""
 
 
 def devices(call: Call, image: Sequence[Any], root: str, mappings: Sequence[Mapping[str, Any]] | None) -> list[Device]:
@@ -48,7 +64,18 @@ def devices(call: Call, image: Sequence[Any], root: str, mappings: Sequence[Mapp
         raise _bad(f"The image has no snapshot for its root device '{root}'.")
     if not volume_type(found[root].volume_type).boots:
         raise _bad(f"A volume of the type {found[root].volume_type} cannot be the root device.")
-    return sorted(found.values(), key=lambda d: (d.name != root, d.name))
+    return sorted(_with_keys(call, found.values()), key=lambda d: (d.name != root, d.name))
+
+
+def _with_keys(call: Call, found: Iterable[Device]) -> list[Device]:
+    """Return the volumes, encrypted where that is the default, or where their snapshots are, whose keys they have."""
+    default, named = is_default(call), {device.snapshot_id for device in found}
+    rows = select(Snapshot.id, Snapshot.key).where(Snapshot.id.in_(named - {""}), Snapshot.encrypted.is_(True))
+    keys = dict(call.db.execute(rows).tuples().all())
+    return [
+        replace(d, encrypted=default or d.encrypted or d.snapshot_id in keys, key=keys.get(d.snapshot_id, ""))
+        for d in found
+    ]
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -63,7 +90,10 @@ def _check_names(names: Sequence[str]) -> None:
 def _of_image(row: Any) -> Device:
     kind = volume_type(row.volume_type)
     iops, throughput = row.iops if kind.iops else None, row.throughput if kind.throughput else None
-    return Device(row.device, row.size, row.snapshot_id, row.volume_type, iops, throughput, row.delete_on_termination)
+    return Device(
+        row.device, row.size, row.snapshot_id, row.volume_type, iops, throughput, row.delete_on_termination,
+        row.encrypted,
+    )  # fmt: skip
 
 
 def _changed(call: Call, device: Device | None, name: str, ebs: Mapping[str, Any]) -> Device:
@@ -78,7 +108,9 @@ def _changed(call: Call, device: Device | None, name: str, ebs: Mapping[str, Any
     iops, throughput = ebs.get("Iops") or kept.iops, ebs.get("Throughput") or kept.throughput
     check_volume(kind, size, iops, throughput)
     delete = ebs.get("DeleteOnTermination", device.delete if device else True)
-    return Device(name, size, snapshot_id, kind, iops, throughput, delete)
+    asked = bool(ebs.get("Encrypted")) or bool(device and device.encrypted)
+    encrypted = is_to_be_encrypted(call, asked, ebs.get("KmsKeyId"))
+    return Device(name, size, snapshot_id, kind, iops, throughput, delete, encrypted)
 
 
 def _size(call: Call, device: Device | None, snapshot_id: str, asked: int | None) -> int:
@@ -94,8 +126,6 @@ def _refuse_what_is_not_honoured(ebs: Mapping[str, Any]) -> None:
     for key, value in ebs.items():
         if key not in _HONOURED and value not in (None, ""):
             raise unsupported(f"BlockDeviceMapping.Ebs.{key}")
-    if ebs.get("Encrypted"):
-        raise unsupported("BlockDeviceMapping.Ebs.Encrypted", "Encrypted volumes are not available yet.")
 
 
 def _bad(message: str) -> Ec2Error:
@@ -118,6 +148,7 @@ def attach_new(call: Call, instance_id: str, zone: str, moment: str, wanted: Seq
         put(
             call.db, Volume, id=id, **call.owner, zone=zone, size=device.size, snapshot_id=device.snapshot_id,
             volume_type=device.volume_type, iops=iops, throughput=throughput, state="in-use",
+            encrypted=device.encrypted, key=device.key or (new_key(call.settings) if device.encrypted else ""),
         )  # fmt: skip
         put(
             call.db, VolumeAttachment, volume_id=id, instance_id=instance_id, device=device.name, guest_device=slot,

@@ -69,8 +69,8 @@ def take(call: Call, volumes: Sequence[Volume], task_id: str, ids: Sequence[str]
         call.db.add(
             Snapshot(
                 id=id, **call.owner, volume_id=volume.id, volume_size=volume.size, description=description,
-                encrypted=volume.encrypted, state="pending", progress="0%", storage=storages[volume.zone],
-                taken_by=task_id, created=moment,
+                encrypted=volume.encrypted, key=volume.key, state="pending", progress="0%",
+                storage=storages[volume.zone], taken_by=task_id, created=moment,
             )
         )  # fmt: skip
 

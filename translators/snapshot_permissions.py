@@ -81,9 +81,10 @@ def _add(call: Call, snapshot: Snapshot, whom: set[str]) -> None:
     lost = accounts - set(call.db.scalars(select(Account.id).where(Account.id.in_(accounts))))
     if lost:
         raise invalid("userId", min(lost), "There is no such account.")
+    if whom and snapshot.encrypted:
+        # EC2 shares what is encrypted with a key of the account's own making alone, and there is none of these here.
+        raise Ec2Error("OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared")
     if "all" in whom:
-        if snapshot.encrypted:
-            raise Ec2Error("OperationNotPermitted", "Encrypted snapshots cannot be shared publicly.")
         refuse_if_snapshots_are_blocked(call)
         snapshot.public = True
     for account in sorted(accounts - _permitted(call, snapshot)):

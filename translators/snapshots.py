@@ -9,6 +9,7 @@ from engine.seed import OPERATOR
 from engine.snapshots import DELETED
 from engine.state import AccountSettings, Image, ImageBlockDevice, Snapshot, SnapshotPermission
 from translators.describe import Listing, describe, tag_set, tags_of
+from translators.ebs_encryption import key_shown
 from translators.errors import Ec2Error, not_found
 from translators.filters import constant
 from translators.find import check_ids, find
@@ -32,6 +33,7 @@ def _shape(row: Any) -> dict[str, Any]:
         "OwnerAlias": row.alias or None,
         "Description": row.description,
         "Encrypted": row.encrypted,
+        "KmsKeyId": key_shown(row),
         "StorageTier": "standard",
         "TransferType": "standard" if row.source_id else None,
         "Tags": tag_set(row.tags),
@@ -68,8 +70,8 @@ SNAPSHOTS = Listing(
     kind=Snapshot,
     columns=(
         Snapshot.id, Snapshot.volume_id, Snapshot.volume_size, Snapshot.state, Snapshot.progress, Snapshot.created,
-        Snapshot.account, Snapshot.description, Snapshot.encrypted, Snapshot.state_message, Snapshot.completed,
-        Snapshot.source_id, _alias.label("alias"), tags_of(Snapshot),
+        Snapshot.account, Snapshot.region, Snapshot.description, Snapshot.encrypted, Snapshot.state_message,
+        Snapshot.completed, Snapshot.source_id, _alias.label("alias"), tags_of(Snapshot),
     ),
     shape=_shape,
     visible=_restorable,

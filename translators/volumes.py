@@ -10,6 +10,7 @@ from engine.state import Snapshot, Volume, VolumeAttachment, Zone, json_rows, no
 from engine.state.prepared import put
 from translators import tags, volume_quotas
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
+from translators.ebs_encryption import is_to_be_encrypted, key_shown, sealed_key
 from translators.errors import Ec2Error, combination, missing, refuse, unsupported
 from translators.filters import constant, through
 from translators.find import find
@@ -42,6 +43,7 @@ def _shape(row: Any) -> dict[str, Any]:
         "Iops": iops,
         "Throughput": throughput,
         "Encrypted": row.encrypted,
+        "KmsKeyId": key_shown(row),
         "MultiAttachEnabled": row.multi_attach,
         "FastRestored": False,
         "Operator": {"Managed": False},
@@ -121,20 +123,22 @@ def create_volume(
     throughput: int | None = None,
     multi_attach_enabled: bool = False,
     encrypted: bool = False,
+    kms_key_id: str = "",
     tag_specifications: list[dict[str, Any]] | None = None,
 ) -> Result:
-    if encrypted:
-        raise unsupported("Encrypted", "Encrypted volumes are not available yet.")
+    encrypted = is_to_be_encrypted(call, encrypted, kms_key_id)
     zone = _zone_named(call, availability_zone, availability_zone_id)
-    size = size_of_new(size, usable_snapshot(call, snapshot_id) if snapshot_id else None)
+    snapshot = usable_snapshot(call, snapshot_id) if snapshot_id else None
+    size = size_of_new(size, snapshot)
     check_volume(volume_type, size, iops, throughput)
     refuse_multi_attach(volume_type, multi_attach_enabled)
     iops, throughput = performance(volume_type, size, iops, throughput)
     volume_quotas.check_new(call, [(volume_type, size, iops)])
-    id = Volume.new_id()
+    id, key = Volume.new_id(), sealed_key(call, encrypted, snapshot)
     put(
         call.db, Volume, id=id, **call.owner, zone=zone, size=size, snapshot_id=snapshot_id or "",
         volume_type=volume_type, iops=iops, throughput=throughput, state="creating", created=now(),
+        encrypted=key != "", key=key,
     )  # fmt: skip
     tags.put_at_creation(call, tag_specifications, {"volume": [id]})
     tasks.start(call.db, id, "create_volume", call.region, new=True)

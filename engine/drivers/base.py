@@ -42,11 +42,16 @@ def port_uuid(port_id: str) -> str:
 
 @dataclass(frozen=True)
 class Disk:
-    """A block device of ``size_gib`` GiB; a thin clone of snapshot ``source`` where one is named."""
+    """A block device of ``size_gib`` GiB; a thin clone of snapshot ``source`` where one is named.
+
+    With a ``key`` it lies encrypted under that. An encrypted source has the same key; one that is not is read and
+    written anew, so that nothing of it lies open below the disk.
+    """
 
     id: str
     size_gib: int
     source: str | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Location:
     protocol: Literal["file", "block", "rbd", "volume", "none"]
     name: str
     format: Literal["qcow2", "raw"] = "qcow2"
+    below: tuple[str, ...] = ()
+    """For an encrypted disk: the files under it, the uppermost first, which its key opens too."""
 
 
 class Storage(Protocol):
@@ -77,8 +84,10 @@ class Storage(Protocol):
         """Return where the disk is now, which ensure_snapshot may change; raise DriverError when there is none."""
         ...
 
-    def ensure_snapshot(self, id: str, disk_id: str) -> None:
+    def ensure_snapshot(self, id: str, disk_id: str, key: str | None = None) -> None:
         """Keep what the disk holds now as snapshot ``id``; one that is there already is left as it is.
+
+        ``key`` is the disk's own, and the snapshot's from then on.
 
         The disk may go on at another Location from then on (ask locate_disk). Of a disk that a running machine has,
         the moment is that of the Compute.move_disks that follows: until then the snapshot is not to be used.
@@ -86,10 +95,11 @@ class Storage(Protocol):
         """
         ...
 
-    def copy_snapshot(self, id: str, source_id: str) -> None:
+    def copy_snapshot(self, id: str, source_id: str, key: str | None = None) -> None:
         """Make another snapshot with the same content, without copying data where the backend can.
 
-        One that is there already is left as it is. Raise DriverError when there is no snapshot ``source_id``.
+        One that is there already is left as it is. An encrypted source has the same ``key``; one that is not is
+        written anew, encrypted under it. Raise DriverError when there is no snapshot ``source_id``.
         """
         ...
 
@@ -172,7 +182,8 @@ class BlockStorage(Storage, Protocol):
 class AttachedDisk:
     """A disk as a machine sees it. ``device`` is ``vda``, ``vdb`` ...; ``serial`` is what the guest reads as serial.
 
-    ``iops`` and ``bytes_per_second`` bound reading and writing together; None leaves them free.
+    ``iops`` and ``bytes_per_second`` bound reading and writing together; None leaves them free. ``key`` opens an
+    encrypted one.
     """
 
     disk_id: str
@@ -182,6 +193,7 @@ class AttachedDisk:
     boot: bool = False
     iops: int | None = None
     bytes_per_second: int | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Move(NamedTuple):
     """From where to where a disk moves."""
 
     source: str
-    location: Location
+    disk: AttachedDisk
 
 
 def move_disks(domain: Any, disks: Sequence[AttachedDisk]) -> None:
@@ -46,7 +46,7 @@ def move_disks(domain: Any, disks: Sequence[AttachedDisk]) -> None:
     live = _live_disks(domain)
     moves = _moves(live, disks)
     for move in moves.values():
-        check_written(move.location)
+        check_written(move.disk.location)
     settling = is_settling(domain)
     if moves and not settling and all(_leads_to_what_is_written(domain, *each) for each in moves.items()):
         try:
@@ -65,13 +65,13 @@ def _settle(domain: Any, disks: Sequence[AttachedDisk]) -> None:
     with settled(domain, {move.source for move in moves.values()}) as was_unknown:
         for slot, move in moves.items():
             if not was_unknown and not _leads_to_what_is_written(domain, slot, move):
-                raise DriverError(f"{move.location.name} is not what goes on from {move.source}")
+                raise DriverError(f"{move.disk.location.name} is not what goes on from {move.source}")
         if moves:
             _snapshot(domain, live, moves)
 
 
 def _snapshot(domain: Any, live: Mapping[str, LiveDisk], moves: Mapping[str, Move]) -> None:
-    places = {slot: move.location for slot, move in moves.items()}
+    places = {slot: move.disk for slot, move in moves.items()}
     domain.snapshotCreateXML(moves_xml(places, [disk.slot for disk in live.values()]), ONE_MOMENT)
 
 
@@ -111,8 +111,8 @@ def _live_disks(domain: Any) -> dict[str, LiveDisk]:
 
 def _moves(live: Mapping[str, LiveDisk], disks: Iterable[AttachedDisk]) -> dict[str, Move]:
     """Return the disks, by name (vda), that are not written where they are now."""
-    there = {live[disk.serial]: disk.location for disk in disks if disk.serial in live}
-    return {slot: Move(source, where) for (slot, source), where in there.items() if where.name != source}
+    there = {live[disk.serial]: disk for disk in disks if disk.serial in live}
+    return {slot: Move(source, disk) for (slot, source), disk in there.items() if disk.location.name != source}
 
 
 def _leads_to_what_is_written(domain: Any, slot: str, move: Move) -> bool:
@@ -120,17 +120,18 @@ def _leads_to_what_is_written(domain: Any, slot: str, move: Move) -> bool:
 
     Raise DriverError for a file that is smaller than the disk, which QEMU would let shrink under its guest.
     """
-    if move.location.format != "qcow2":
+    location = move.disk.location
+    if location.format != "qcow2":
         return True
-    if read_header(Path(move.location.name)).virtual_bytes < _size(domain, slot):
-        raise DriverError(f"{move.location.name} is smaller than the disk {slot}, which has grown")
-    source, layer = Path(move.source), Path(move.location.name)
+    if read_header(Path(location.name)).virtual_bytes < _size(domain, slot):
+        raise DriverError(f"{location.name} is smaller than the disk {slot}, which has grown")
+    source, layer = Path(move.source), Path(location.name)
     try:
         while not layer.samefile(source):
-            _, below, is_empty = read_header(layer)
-            if below is None or not is_empty:
+            header = read_header(layer)
+            if header.below is None or not header.is_empty:
                 return False
-            layer = below
+            layer = header.below
     except OSError as error:
         raise DriverError(f"cannot compare {layer} and {source}: {error}") from error
     return True

@@ -10,7 +10,6 @@ Files are made as ``ID.*.partial`` and renamed once whole, so a crash leaves no 
 disk's or the snapshot's own until that is made again or removed.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -18,10 +17,12 @@ from pathlib import Path
 
 from engine.drivers.base import Disk, DriverError, Location, Refused
 from engine.drivers.qcow2_drafts import Draft
+from engine.drivers.qcow2_encryption import alone, encrypt, encrypted, qemu_img
 from engine.drivers.qcow2_extents import Extent, that_differ, with_data
 from engine.drivers.qcow2_header import read_header
 from engine.drivers.qcow2_images import GIB, LARGEST_GIB, check_image
-from engine.drivers.qcow2_layers import FROZEN, WRITTEN, Layers, link, partials_of, run, sync
+from engine.drivers.qcow2_layers import FROZEN, WRITTEN, Layers, link, partials_of, sync
+from engine.drivers.qcow2_programs import run
 from engine.drivers.qemu_nbd import Readers
 
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
@@ -48,7 +49,8 @@ class Qcow2:
             return
         with self._layers.whole_file(self._disk_path(disk.id), WRITTEN) as partial:
             if disk.source is None:
-                run("qemu-img", "create", "-q", "-f", "qcow2", str(partial), f"{disk.size_gib}G")
+                options = ("-q", "-f", "qcow2", *encrypted(disk.key))
+                qemu_img("create", *options, str(partial), f"{disk.size_gib}G", key=disk.key)
             else:
                 self._clone(disk, disk.source, partial)
 
@@ -68,9 +70,11 @@ class Qcow2:
 
     def locate_disk(self, id: str) -> Location:
         """Return the absolute path; raise DriverError when there is no such disk."""
-        return Location("file", str(self._present_file(id)), "qcow2")
+        file = self._present_file(id)
+        header = read_header(file)
+        return Location("file", str(file), "qcow2", _below(header.below) if header.encrypted else ())
 
-    def ensure_snapshot(self, id: str, disk_id: str) -> None:
+    def ensure_snapshot(self, id: str, disk_id: str, key: str | None = None) -> None:
         """Freeze the file that the disk is in, and have the disk go on in another.
 
         A machine that runs writes on in the frozen one until it is moved, and should it stop before that, it starts
@@ -83,9 +87,9 @@ class Qcow2:
                 link(self._present_file(disk_id), snapshot)
                 sync(snapshot.parent)
             if files and snapshot.samefile(files[-1]):
-                self._cover(disk_id, files[-1])
+                self._cover(disk_id, files[-1], key)
             elif files:
-                _grow_over(files[-1])
+                _grow_over(files[-1], key)
             _change(snapshot, lambda: snapshot.chmod(FROZEN))
 
     def import_snapshot(self, id: str, file: Path) -> int:
@@ -101,11 +105,18 @@ class Qcow2:
                 run("qemu-img", "convert", "-f", image, "-O", "qcow2", str(file.resolve()), str(partial), limit=None)
         return self.snapshot_size_gib(id)
 
-    def copy_snapshot(self, id: str, source_id: str) -> None:
+    def copy_snapshot(self, id: str, source_id: str, key: str | None = None) -> None:
+        """Raise Refused for one that is to be encrypted and holds more than can be in CALL_LIMIT seconds."""
         path = self._snapshot_path(id)
-        if not path.exists():
-            link(self._present_snapshot(source_id), path)
-            sync(path.parent)
+        if path.exists():
+            return
+        source = self._present_snapshot(source_id)
+        if key and not read_header(source).encrypted:
+            with self._layers.whole_file(path, FROZEN) as partial:
+                encrypt(source, partial, key)
+            return
+        link(source, path)
+        sync(path.parent)
 
     def snapshot_size_gib(self, id: str) -> int:
         return -(-read_header(self._present_snapshot(id)).virtual_bytes // GIB)
@@ -149,24 +160,32 @@ class Qcow2:
 
     def _clone(self, disk: Disk, source: str, partial: Path) -> None:
         snapshot = self._present_snapshot(source)
-        smallest = self._layers.cover(partial, snapshot, f"{disk.size_gib}G").virtual_bytes
-        if disk.size_gib * GIB < smallest:
-            raise Refused(f"cannot make disk {disk.id} of {disk.size_gib} GiB: its source has {smallest} bytes")
+        header, wanted = read_header(snapshot), disk.size_gib * GIB
+        if wanted < header.virtual_bytes:
+            has = f"its source has {header.virtual_bytes} bytes"
+            raise Refused(f"cannot make disk {disk.id} of {disk.size_gib} GiB: {has}")
+        if disk.key and not header.encrypted:
+            encrypt(snapshot, partial, disk.key)
+            qemu_img("resize", "-q", alone(partial, disk.key), str(wanted), key=disk.key)
+        else:
+            self._layers.cover(partial, snapshot, f"{disk.size_gib}G", disk.key)
 
-    def _cover(self, id: str, file: Path) -> None:
+    def _cover(self, id: str, file: Path, key: str | None) -> None:
         later = self._later_files(id)
         _change(later, lambda: later.mkdir(exist_ok=True))
         _change(later, lambda: later.chmod(0o711))
         number = int(file.stem) + 1 if file.parent == later else 1
         with self._layers.whole_file(later / f"{number}.qcow2", WRITTEN) as partial:
-            self._layers.cover(partial, file, str(read_header(file).virtual_bytes))
+            self._layers.cover(partial, file, str(read_header(file).virtual_bytes), key)
 
     def _grow(self, disk: Disk) -> None:
         path = self._present_file(disk.id)
         wanted, present = disk.size_gib * GIB, read_header(path).virtual_bytes
         if wanted < present:
             raise Refused(f"cannot make disk {disk.id} of {disk.size_gib} GiB: it has {present} bytes")
-        if wanted > present:
+        if wanted > present and disk.key:
+            qemu_img("resize", "-q", alone(path, disk.key), str(wanted), key=disk.key)
+        elif wanted > present:
             run("qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(wanted))
 
     def _files(self, id: str) -> list[Path]:
@@ -210,15 +229,23 @@ def _listed(room: Path) -> set[str]:
     return {path.name.partition(".")[0] for path in room.iterdir()}
 
 
-def _grow_over(file: Path) -> None:
+def _below(file: Path | None) -> tuple[str, ...]:
+    """Return the files under a layer, the uppermost first."""
+    found = []
+    while file is not None:
+        found.append(str(file))
+        file = read_header(file).below
+    return tuple(found)
+
+
+def _grow_over(file: Path, key: str | None) -> None:
     """Make a disk's file as large as the one below: a running machine may have grown that until it was moved.
 
     The lower file is left out of it: QEMU has locked it, and what it holds at its new end is to be seen, not hidden.
     """
-    size, below, _ = read_header(file)
-    if below is not None and (wanted := read_header(below).virtual_bytes) > size:
-        alone = {"driver": "qcow2", "file": {"driver": "file", "filename": str(file)}, "backing": None}
-        run("qemu-img", "resize", "-q", f"json:{json.dumps(alone)}", str(wanted))
+    header = read_header(file)
+    if header.below is not None and (wanted := read_header(header.below).virtual_bytes) > header.virtual_bytes:
+        qemu_img("resize", "-q", alone(file, key), str(wanted), key=key)
 
 
 def _change(path: Path, change: Callable[[], None]) -> None:

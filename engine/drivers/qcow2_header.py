@@ -23,6 +23,7 @@ class Header(NamedTuple):
     below: Path | None
     is_empty: bool
     """Whether the file holds no data of its own."""
+    encrypted: bool
 
 
 def read_header(path: Path) -> Header:
@@ -32,14 +33,14 @@ def read_header(path: Path) -> Header:
             fixed = stream.read(48)
             if len(fixed) < 48 or not fixed.startswith(QCOW2_MAGIC):
                 raise NotALayer(f"{path} is not a qcow2 file")
-            start, length, size, entries, table = struct.unpack(">8xQI4xQ4xIQ", fixed)
+            start, length, size, method, entries, table = struct.unpack(">8xQI4xQIIQ", fixed)
             below = _read(stream, start, length) if start else b""
             first_level = _read(stream, table, entries * 8)
     except FileNotFoundError as error:
         raise NotALayer(f"there is no file {path}") from error
     except OSError as error:
         raise DriverError(f"cannot read {path}: {error}") from error
-    return Header(size, Path(os.fsdecode(below)) if below else None, not any(first_level))
+    return Header(size, Path(os.fsdecode(below)) if below else None, not any(first_level), method != 0)
 
 
 def _read(stream: BinaryIO, start: int, length: int) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.drivers.base import DriverError, Refused
 from engine.drivers.qcow2_header import QCOW2_MAGIC
-from engine.drivers.qcow2_layers import run
+from engine.drivers.qcow2_programs import run
 
 GIB = 2**30
 LARGEST_GIB = 64 * 1024

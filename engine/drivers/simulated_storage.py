@@ -24,6 +24,7 @@ class SimulatedStorage:
         self._places: dict[str, str] = {}
         self._snapshots: dict[str, int] = {}
         self._blocks = Blocks()
+        self.snapshot_keys: dict[str, str | None] = {}
         self.in_use: Callable[[str], bool] = lambda disk_id: False
 
     def ensure_disk(self, disk: Disk) -> None:
@@ -37,9 +38,16 @@ class SimulatedStorage:
                 raise Refused(f"cannot make disk {disk.id} of {disk.size_gib} GiB: it has at least {smallest} GiB")
             if known and disk.size_gib > known.size_gib and self.in_use(disk.id):
                 raise DriverError(f"cannot grow disk {disk.id}: a running machine uses it")
+            self._check_key(disk.source or "", disk.key, f"cannot make disk {disk.id}")
             self._take(disk)
             if known is None:
                 self._blocks.derive(disk.id, disk.source)
+
+    def _check_key(self, snapshot_id: str, key: str | None, what: str) -> None:
+        """Raise Refused for another key than that of an encrypted snapshot, as one cannot be read with it."""
+        own = self.snapshot_keys.get(snapshot_id)
+        if own is not None and own != key:
+            raise Refused(f"{what}: its source has another key")
 
     def resize(self, id: str, size_gib: int) -> None:
         """Grow a disk by way of the running machine that has it; the caller holds the lock."""
@@ -75,7 +83,7 @@ class SimulatedStorage:
             raise DriverError(f"there is no disk {id}")
         return Location("none", self._places.get(id, id))
 
-    def ensure_snapshot(self, id: str, disk_id: str) -> None:
+    def ensure_snapshot(self, id: str, disk_id: str, key: str | None = None) -> None:
         """Give the disk a new place, as a backend of layered files does: who goes on with the old one is told so."""
         with self._faults.change("ensure_snapshot"):
             if id in self._snapshots:
@@ -84,13 +92,16 @@ class SimulatedStorage:
                 raise DriverError(f"there is no disk {disk_id}")
             self._snapshots[id] = self.disks[disk_id].size_gib
             self._blocks.derive(id, disk_id)
+            self.snapshot_keys[id] = key
             self._places[disk_id] = f"{disk_id}.{uuid4().hex[:8]}"
 
-    def copy_snapshot(self, id: str, source_id: str) -> None:
+    def copy_snapshot(self, id: str, source_id: str, key: str | None = None) -> None:
         with self._faults.change("copy_snapshot"):
             if id not in self._snapshots:
+                self._check_key(source_id, key, f"cannot copy snapshot {source_id}")
                 self._snapshots[id] = self.snapshot_size_gib(source_id)
                 self._blocks.derive(id, source_id)
+                self.snapshot_keys[id] = key
 
     def snapshot_size_gib(self, id: str) -> int:
         if id not in self._snapshots:
@@ -118,6 +129,7 @@ class SimulatedStorage:
         with self._faults.change("remove_snapshot"):
             self._snapshots.pop(id, None)
             self._blocks.forget(id)
+            self.snapshot_keys.pop(id, None)
 
     def list_snapshots(self) -> set[str]:
         with self._faults.lock:

@@ -36,3 +36,7 @@ class AccountSettings(Base):
     """``unblocked``, ``block-new-sharing`` or ``block-all-sharing``: whether snapshots may be public."""
     image_sharing: Mapped[str] = mapped_column(String(24), default="unblocked")
     """``unblocked`` or ``block-new-sharing``."""
+    encrypts_disks: Mapped[bool] = mapped_column(default=False)
+    """Whether new volumes and copies of snapshots are encrypted where nothing is said of it."""
+    disk_key: Mapped[str] = mapped_column(String(128), default="")
+    """The ARN of the KMS key that was chosen for them; empty: the account's own for EBS, as at first."""

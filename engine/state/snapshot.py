@@ -23,6 +23,8 @@ class Snapshot(Resource, Base):
     """GiB."""
     description: Mapped[str] = mapped_column(Name, default="")
     encrypted: Mapped[bool] = mapped_column(default=False)
+    key: Mapped[str] = mapped_column(String(512), default="")
+    """What an encrypted one is opened with, sealed under the deployment's key; that of its volume."""
     state: Mapped[str] = mapped_column(String(16))
     state_message: Mapped[str] = mapped_column(Name, default="")
     progress: Mapped[str] = mapped_column(String(8), default="")

@@ -22,6 +22,8 @@ class Volume(Resource, Base):
     iops: Mapped[int | None]
     throughput: Mapped[int | None]
     encrypted: Mapped[bool] = mapped_column(default=False)
+    key: Mapped[str] = mapped_column(String(512), default="")
+    """What an encrypted disk is opened with, sealed under the deployment's key; that of its snapshot, if it has one."""
     multi_attach: Mapped[bool] = mapped_column(default=False)
     auto_enable_io: Mapped[bool] = mapped_column(default=False)
     state: Mapped[str] = mapped_column(String(16))

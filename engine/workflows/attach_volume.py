@@ -44,7 +44,7 @@ def wait_until_disk_stays(job: Job) -> Wait | None:
 def have_disk(job: Job) -> None:
     """A launch that was stopped early may not have made it."""
     found = the_attachment(job)
-    wanted = found and job.look(partial(desired.disk, volume_id=found.volume_id))
+    wanted = found and job.look(partial(desired.disk, settings=job.engine.settings, volume_id=found.volume_id))
     if wanted:
         disk, zone = wanted
         make_disk(job.drivers.storages[zone], disk, job.engine.settings)

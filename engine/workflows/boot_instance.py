@@ -26,9 +26,10 @@ def wait_until_disks_stay(job: Job) -> Wait | None:
 
 
 def create_disks(job: Job) -> None:
-    zone, disks = job.look(lambda db: (desired.place(db, job.resource_id).zone, desired.disks(db, job.resource_id)))
-    for disk, _ in disks:
-        make_disk(job.drivers.storages[zone], disk, job.engine.settings)
+    settings = job.engine.settings
+    zone = job.look(lambda db: desired.place(db, job.resource_id).zone)
+    for disk, _ in job.look(lambda db: desired.disks(db, settings, job.resource_id)):
+        make_disk(job.drivers.storages[zone], disk, settings)
 
 
 def plug_ports(job: Job) -> None:

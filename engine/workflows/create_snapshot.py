@@ -7,6 +7,7 @@ whatever happens: giving up too begins with that.
 from sqlalchemy.orm import Session
 
 from engine import snapshots
+from engine.disk_keys import open_key
 from engine.machines import move_disks_of
 from engine.tasks import Job, Step, Wait, in_database
 
@@ -21,14 +22,14 @@ def wait_until_disks_are_ours(job: Job) -> Wait | None:
 
 
 def keep_what_disks_hold(job: Job) -> None:
-    for id, disk, zone in job.look(lambda db: _wanted(db, job.resource_id)):
-        job.drivers.storages[zone].ensure_snapshot(id, disk)
+    for id, disk, key, zone in job.look(lambda db: _wanted(db, job.resource_id)):
+        job.drivers.storages[zone].ensure_snapshot(id, disk, open_key(job.engine.settings, key))
 
 
-def _wanted(db: Session, task_id: str) -> list[tuple[str, str, str]]:
-    """Return the id, the disk's id and a zone of each snapshot; the store is the same in every zone that it is in."""
+def _wanted(db: Session, task_id: str) -> list[tuple[str, str, str, str]]:
+    """Return the ids of each snapshot and its disk, its sealed key, and one of the zones that its store is in."""
     wanted = snapshots.wanted_by(db, task_id)
-    return [(one.id, one.volume_id, snapshots.zones_of(db, one)[0]) for one in wanted]
+    return [(one.id, one.volume_id, one.key, snapshots.zones_of(db, one)[0]) for one in wanted]
 
 
 def move_disks(job: Job) -> None:

@@ -11,7 +11,7 @@ GIVE_UP = "fail_volume"
 
 
 def make(job: Job) -> None:
-    found = job.look(partial(desired.disk, volume_id=job.resource_id))
+    found = job.look(partial(desired.disk, settings=job.engine.settings, volume_id=job.resource_id))
     if found is not None:
         disk, zone = found
         make_disk(job.drivers.storages[zone], disk, job.engine.settings)

@@ -14,7 +14,7 @@ def wait_until_snapshots_are_taken(job: Job) -> Wait | None:
 
 
 def remove_disk(job: Job) -> None:
-    found = job.look(partial(desired.disk, volume_id=job.resource_id))
+    found = job.look(partial(desired.disk, settings=job.engine.settings, volume_id=job.resource_id))
     if found is not None:
         disk, zone = found
         job.drivers.storages[zone].remove_disk(disk.id)

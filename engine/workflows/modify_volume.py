@@ -31,7 +31,7 @@ _HOLDER = Prepared(
 
 def find_room(job: Job) -> None:
     change = job.look(partial(_CHANGE.first, id=job.resource_id))
-    found = job.look(partial(desired.disk, volume_id=job.resource_id))
+    found = job.look(partial(desired.disk, settings=job.engine.settings, volume_id=job.resource_id))
     if change and found and change.state == "modifying" and not change.begun:
         more = change.target_size - change.original_size
         if more > 0:
@@ -54,7 +54,7 @@ def wait_until_disk_stays(job: Job) -> Wait | None:
 def grow(job: Job) -> None:
     """Grow the disk by the machine that runs with it, or by its store where none does."""
     change = job.look(partial(_CHANGE.first, id=job.resource_id))
-    found = job.look(partial(desired.disk, volume_id=job.resource_id))
+    found = job.look(partial(desired.disk, settings=job.engine.settings, volume_id=job.resource_id))
     if not change or not found or change.state != "modifying":
         return
     disk, zone = found

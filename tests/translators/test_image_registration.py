@@ -133,8 +133,6 @@ def test_a_snapshot_must_be_there_whole_and_no_larger_than_the_disk(cloud: Cloud
         make(root(mine_too, VolumeType="gp2", Iops=100))
     with refused("UnsupportedOperation", "KmsKeyId"):
         make(root(mine_too, KmsKeyId="k"))
-    with refused("UnsupportedOperation", "Encrypted"):
-        make({"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 1, "Encrypted": True}})
     with refused("InvalidBlockDeviceMapping", "/dev/sda1"):
         mine.register_image(Name="web", BlockDeviceMappings=[root(mine_too), root(mine_too)])
     with refused("DryRunOperation"):

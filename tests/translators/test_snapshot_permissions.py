@@ -130,10 +130,11 @@ def test_a_change_that_ec2_refuses_is_refused(
     assert permissions(mine, id) == []
 
 
-def test_an_encrypted_snapshot_is_not_shared_with_everybody(cloud: Cloud, mine: Any, refused: Any) -> None:
+def test_an_encrypted_snapshot_is_not_shared(cloud: Cloud, mine: Any, third: Any, refused: Any) -> None:
     id = add_snapshot(cloud, encrypted=True)
-    with refused("OperationNotPermitted"):
-        mine.modify_snapshot_attribute(SnapshotId=id, CreateVolumePermission={"Add": [{"Group": "all"}]})
+    for whom in ({"Group": "all"}, {"UserId": THIRD}):
+        with refused("OperationNotPermitted", "default key cannot be shared"):
+            mine.modify_snapshot_attribute(SnapshotId=id, CreateVolumePermission={"Add": [whom]})
 
 
 def test_only_its_owner_asks_for_permissions_or_changes_them(cloud: Cloud, mine: Any, third: Any, refused: Any) -> None:
