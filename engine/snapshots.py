@@ -216,6 +216,7 @@ def lost_tasks(db: Session, region: str) -> dict[str, str]:
     busy = select(Task.resource_id)
     rows = select(Snapshot.id, Snapshot.taken_by, Snapshot.source_id, Snapshot.state, Snapshot.being_taken).where(
         Snapshot.region == region, Snapshot.state.in_(_ENGAGED), Snapshot.taken_by != "",
+        Snapshot.taken_by.not_like("import-%"),
         Snapshot.taken_by.not_in(busy), Snapshot.id.not_in(busy),
     )  # fmt: skip
     found = {}

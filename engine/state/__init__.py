@@ -7,6 +7,7 @@ from engine.state.egress_gateway import EgressGateway
 from engine.state.endpoint import Endpoint, EndpointGroup, EndpointService
 from engine.state.flow_log import FlowLog
 from engine.state.image import Image, ImageBlockDevice, LaunchPermission
+from engine.state.import_task import ImportDisk, ImportImageTask, ImportSnapshotTask, ImportTask
 from engine.state.instance import ConsoleOutput, Instance
 from engine.state.internet_gateway import InternetGateway
 from engine.state.json_rows import json_rows
@@ -47,6 +48,10 @@ __all__ = [
     "Host",
     "Image",
     "ImageBlockDevice",
+    "ImportDisk",
+    "ImportImageTask",
+    "ImportSnapshotTask",
+    "ImportTask",
     "InsightsAnalysis",
     "InsightsPath",
     "Instance",

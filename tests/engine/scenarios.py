@@ -11,8 +11,8 @@ from engine.drivers.networking import Port
 from engine.endpoints import add_interface_service, interfaces_of
 from engine.state import Endpoint, EndpointService, InsightsAnalysis, Instance, NetworkInterface
 from tests.cloud import REGION, Cloud
+from tests.engine import imports, snapshots, volumes
 from tests.engine import nat_gateways as nats
-from tests.engine import snapshots, volumes
 from tests.translators.test_instances import launch, leftovers, state
 
 
@@ -311,6 +311,8 @@ SCENARIOS = {
     "fail_snapshot": Scenario(beginning("fail_snapshot", snapshots.taking), snapshots.have_failed),
     "copy_snapshot": Scenario(snapshots.copying, snapshots.are_completed),
     "remove_snapshot": Scenario(snapshots.removing, snapshots.is_removed),
+    "import_disks": Scenario(imports.importing, imports.is_imported),
+    "cancel_import": Scenario(imports.cancelling, imports.is_cancelled),
     "pause_instance": Scenario(snapshots.pausing, snapshots.has_restarted),
     "remove_port": Scenario(remove_port, lambda cloud, id: id not in network(cloud).list_ports()),
 }
