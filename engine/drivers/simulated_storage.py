@@ -103,7 +103,8 @@ class SimulatedStorage:
 
     def adopt_snapshot(self, id: str, file: Path) -> None:
         with self._faults.change("adopt_snapshot"):
-            self._snapshots.setdefault(id, -(-_virtual_bytes(file) // GIB))
+            if id not in self._snapshots:
+                self._snapshots[id] = -(-_virtual_bytes(file) // GIB)
 
     def add_snapshot(self, id: str, size_gib: int) -> None:
         """Know a snapshot from before: a simulator forgets all when its process ends, and its database does not."""

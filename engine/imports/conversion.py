@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from engine.drivers.base import DriverError, Refused
-from engine.processes import die_with
+from engine.lifelines import die_with
 
 _MEMORY = 2 << 30
 _PROGRESS = re.compile(rb"\((\d+)\.\d+/100%\)")

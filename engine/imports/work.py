@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from engine.drivers.base import DriverError, Refused
-from engine.processes import die_with
+from engine.lifelines import die_with
 
 AT_ONCE = 2
 """Processes of one worker that import or export at once; what is more waits."""

@@ -21,7 +21,10 @@ def wait_until_converted(job: Job) -> Wait | None:
     if asked is None or job.look(lambda db: rows.are_found(db, job.resource_id)):
         return None
     folder = rows.folder_of(settings, job.resource_id)
-    state = work.go_on(folder, asked)
+    try:
+        state = work.go_on(folder, asked)
+    except Refused as error:
+        state = {"failed": str(error)}
     if "disks" not in state and "failed" not in state:
         work.wait(folder, _MOMENT)
         _note(job, state["message"], state["progress"])
