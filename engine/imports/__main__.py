@@ -15,7 +15,7 @@ from typing import Any
 from engine.drivers.base import DriverError, Refused
 from engine.drivers.qcow2_images import check_image
 from engine.imports.archives import is_archive, unpack
-from engine.imports.conversion import convert
+from engine.imports.conversion import check_room, convert
 from engine.imports.downloads import Readable, save, store_object, web_file
 from engine.imports.places import Forbidden, allowed, local_file
 from engine.imports.work import Work, bound, hold, write_state
@@ -29,14 +29,18 @@ _EVERY = 0.5
 class Reporter:
     """Writes how far the work is: each file has an equal share of the whole."""
 
-    def __init__(self, folder: Path, files: int) -> None:
-        self._folder, self._files = folder, max(files, 1)
+    def __init__(self, folder: Path, files: int, reserved: int) -> None:
+        self._folder, self._files, self._reserved = folder, max(files, 1), reserved
         self.number = 0
         self._next = 0.0
         self._highest = 0
 
     def say(self, message: str, share: tuple[int, int], done: int, whole: int) -> None:
-        """Say that ``done`` of ``whole`` is done of a phase from ``share[0]`` to ``share[1]`` percent of one file."""
+        """Say that ``done`` of ``whole`` is done of a phase from ``share[0]`` to ``share[1]`` percent of one file.
+
+        Raise Refused when what is written leaves too little room.
+        """
+        check_room(self._folder, self._reserved)
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY
@@ -47,7 +51,7 @@ class Reporter:
 
 def run(work: Work, folder: Path) -> dict[str, Any]:
     """Return the state that says how it ended."""
-    reporter = Reporter(folder, len(work.files))
+    reporter = Reporter(folder, len(work.files), work.reserved)
     disks: list[dict[str, Any]] = []
     try:
         for number, asked in enumerate(work.files):
@@ -122,7 +126,8 @@ def _check(disk: Path, asked: str, largest: int) -> str:
     try:
         kind = check_image(disk, largest)
     except Refused as error:
-        raise Refused(str(error).replace(f"cannot import {disk}: ", "").replace(str(disk), "the file")) from error
+        text = str(error).replace(f"cannot import {disk}: ", "")
+        raise Refused(text.replace(str(disk.resolve()), "the file").replace(str(disk), "the file")) from error
     if asked not in ("", "OVA", _NAMES[kind]):
         raise Refused(f"The disk image is {_NAMES[kind]}, not {asked}.")
     return kind
@@ -134,8 +139,10 @@ def main(folder: Path) -> None:
     with hold(folder):
         try:
             state = run(work, folder)
-        except (DriverError, OSError) as error:
+        except DriverError as error:
             state = {"failed": f"ServerError: {error}"}
+        except OSError as error:  # without the name of a file of this host
+            state = {"failed": f"ServerError: {error.strerror}"}
         write_state(folder, state)
 
 

@@ -36,7 +36,8 @@ def convert(
         _follow(process, target.parent, reserved, report)
         said = process.stderr.read(4096).decode(errors="replace") if process.stderr else ""
     if process.returncode:
-        raise Refused(f"The disk image could not be converted: {said.strip() or 'it takes too much room'}")
+        said = said.replace(str(file), "the file").replace(str(target), "the disk").strip()
+        raise Refused(f"The disk image could not be converted: {said or 'it takes too much room'}")
 
 
 def _follow(process: "subprocess.Popen[bytes]", folder: Path, reserved: int, report: Callable[[int], None]) -> None:
@@ -46,7 +47,15 @@ def _follow(process: "subprocess.Popen[bytes]", folder: Path, reserved: int, rep
     while line := out.read1(256):  # type: ignore[attr-defined]
         for percent in _PROGRESS.findall(line):
             report(int(percent))
-        free = os.statvfs(folder)
-        if free.f_bavail * free.f_frsize < reserved:
+        try:
+            check_room(folder, reserved)
+        except Refused:
             process.kill()
-            raise Refused("There is not enough room for the disk image.")
+            raise
+
+
+def check_room(folder: Path, reserved: int) -> None:
+    """Refuse to go on with less than ``reserved`` bytes free."""
+    free = os.statvfs(folder)
+    if free.f_bavail * free.f_frsize < reserved:
+        raise Refused("There is not enough room for the disk image.")

@@ -189,6 +189,14 @@ def test_a_download_that_breaks_off_or_is_not_there_is_refused(
         assert "404" in imported(cloud, f"{root}/none.raw")["StatusMessage"]
 
 
+def test_what_would_fill_the_disk_is_refused(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud(disk_reserved_gib=1_000_000)
+    for name in ("disk.raw", "disk.ova"):
+        task = imported(cloud, uploaded(cloud, name))
+        assert task["StatusMessage"] == "ClientError: There is not enough room for the disk image."
+    assert imports.nothing_is_left(cloud)
+
+
 def test_a_format_that_was_named_must_be_the_one_found(cloud: Cloud) -> None:
     task = imported(cloud, uploaded(cloud, "disk.qcow2"), Format="RAW")
     assert task["StatusMessage"] == "ClientError: The disk image is QCOW2, not RAW."
