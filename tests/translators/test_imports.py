@@ -9,6 +9,7 @@ import pytest
 
 from engine import tasks
 from engine.drivers.qcow2 import Qcow2
+from engine.imports.work import read_state
 from engine.state import Instance
 from tests.cloud import Cloud
 from tests.engine import imports
@@ -301,9 +302,9 @@ def test_more_imports_than_the_quota_are_refused(make_cloud: Callable[..., Cloud
 @pytest.mark.parametrize("steps", range(len(tasks.steps("import_disks"))))
 def test_an_import_is_cancelled_at_every_step(cloud: Cloud, steps: int) -> None:
     id = imports.importing(cloud)
-    while steps and cloud.look(lambda db: not imports_found(db, id)):
+    while steps and "disks" not in read_state(cloud.settings.data / "imports" / id):
         cloud.run_single_steps(1)
-    cloud.run_single_steps(max(steps - 1, 0))
+    cloud.run_single_steps(steps)
     if image_task(cloud, id)["Status"] != "active":
         return
     cloud.ec2.cancel_import_task(ImportTaskId=id, CancelReason="enough")
