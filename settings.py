@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 
@@ -76,11 +76,18 @@ class Settings(BaseSettings):
     """The MTU that guests are given."""
 
     flow_log_store: str = ""
-    """The S3-compatible store that flow logs may go to: its URL, or file:///DIRECTORY; empty means there is none."""
+    """The S3-compatible store that flow logs may go to, and whose buckets ``import_sources`` may name: its URL, or
+    file:///DIRECTORY; empty means there is none."""
     flow_log_store_key: str = ""
     """The access key id for that store."""
     flow_log_store_secret: str = ""
     """The secret of that key."""
+
+    import_sources: list[str] = Field(default_factory=list)
+    """Where disk images may be imported from, beside the files in the data directory's ``uploads``, which are
+    file:///NAME: beginnings of URLs, file:///DIRECTORY, s3://BUCKET/PREFIX. {account} in one stands for who asks."""
+    import_limit_gib: int = Field(default=1024, ge=1, le=65536)
+    """GiB of the largest image that can be imported, as a file and as a disk."""
 
     libvirt_uri: str = "qemu:///system"
     """The local libvirt daemon."""
@@ -106,6 +113,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = Path(os.environ.get("GROUNDFOG_CONFIG", "groundfog.toml"))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml)
+
+    @field_validator("import_sources")
+    @classmethod
+    def _are_places(cls, sources: list[str]) -> list[str]:
+        for source in sources:
+            if not source.startswith(("http://", "https://", "file:///", "s3://")):
+                raise ValueError(f"import_sources: {source} must begin with http://, https://, file:/// or s3://")
+        return sources
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

@@ -1,14 +1,17 @@
 """``groundfog images``: what instances are launched from."""
 
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from cli.configuration import Data, deployed, open_existing
-from cli.terminal import Failure, progress, say, show_table
+from cli.terminal import Failure, bar, progress, say, show_table
 
 if TYPE_CHECKING:
     from engine.deployment import Deployment
@@ -101,7 +104,7 @@ def build(
 
 @app.command("import")
 def import_image(
-    file: Annotated[Path, typer.Argument(help="A disk image: raw, qcow2, vmdk, vhd, vhdx or vdi.")],
+    file: Annotated[str, typer.Argument(help="A disk image, or its URL: raw, ISO, qcow2, vmdk, vhd, vhdx or vdi.")],
     name: Annotated[str, typer.Option(help="The image's name.")],
     description: Annotated[str, typer.Option(help="What it is.")] = "",
     root_device: Annotated[str, typer.Option(help="What EC2 calls its disk.")] = "/dev/xvda",
@@ -122,7 +125,8 @@ def import_image(
         name=name, family=family, description=description, platform="windows" if windows else "",
         root_device=root_device,
     )  # fmt: skip
-    _register(deployment, file, seed)
+    with _local(deployment, file) as here:
+        _register(deployment, here, seed)
 
 
 @app.command("set-family")
@@ -171,6 +175,27 @@ def remove(id: Annotated[str, typer.Argument(help="The image's id.")], data: Dat
     caller = Caller(image.account, image.region, deployment.database, deployment.settings)
     perform(caller, "DeregisterImage", {"ImageId": id, "DeleteAssociatedSnapshots": True})
     say(f"{id} ({image.name}) is gone from {image.region}")
+
+
+@contextmanager
+def _local(deployment: "Deployment", source: str) -> Iterator[Path]:
+    """Give the file, which is fetched first where it is a URL: the operator may fetch from anywhere."""
+    if not source.startswith(("http://", "https://")):
+        yield Path(source)
+        return
+    from engine.drivers.base import Refused
+    from engine.imports.downloads import save, web_file
+
+    folder = deployment.settings.data / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix="fetched-") as name:
+        target = Path(name) / (PurePosixPath(urlsplit(source).path).name or "image")
+        try:
+            with web_file(source, lambda url: True) as (stream, length), bar(f"fetching {target.name}") as report:
+                save(stream, length, target, deployment.settings.import_limit_gib * 2**30, report)
+        except Refused as error:
+            raise Failure(f"cannot fetch {source}: {error} Fetch it yourself: groundfog images import FILE") from error
+        yield target
 
 
 def has_image(deployment: "Deployment") -> bool:

@@ -5,14 +5,12 @@ import ctypes
 import gc
 import importlib
 import os
-import signal
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from engine.lifelines import die_with
 from settings import Settings
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def _serve_api(settings: Settings) -> None:
@@ -88,13 +86,6 @@ def _watch_daemons(settings: Settings) -> None:
 
     _log_plainly()
     watch.run(settings)
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before we asked
-        os._exit(1)
 
 
 API: dict[str, Callable[[Settings], None]] = {"api": _serve_api}

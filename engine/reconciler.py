@@ -25,6 +25,8 @@ from engine import (
     volumes,
 )
 from engine.drivers.base import Compute, DriverError, Drivers
+from engine.imports import rows as imports
+from engine.imports import work
 from engine.machines import sync_devices
 from engine.state import (
     AddressTransfer,
@@ -52,6 +54,7 @@ SHOWN_AFTER_END = timedelta(hours=1)
 that was deleted or failed is too: "about an hour".
 """
 _REPLAYS_KEPT = timedelta(hours=48)
+_IMPORTS_SHOWN = timedelta(days=7)
 _PROMISES = {
     # Not boot_instance: should it fail, that one takes an instance away, and this may have run for years.
     "pending": "start_instance",
@@ -80,13 +83,14 @@ def reconcile(engine: Engine) -> None:
             seen.add(id(drivers.network))
             _reconcile_network(engine, drivers)
             _reconcile_disks(engine, drivers)
+    _sweep_imports(engine)
     _forget_the_past(engine)
 
 
 def _restore_lost_tasks(engine: Engine, region: str) -> None:
     with engine.database.read() as db:
         lost = db.scalar(_without_task(region).limit(1)) is not None
-        lost = lost or any(of.lost_tasks(db, region) for of in (nat_gateways, volumes, snapshots))
+        lost = lost or any(of.lost_tasks(db, region) for of in (nat_gateways, volumes, snapshots, imports))
         lost = lost or root_replacements.any_lost(db, region)
     if not lost:
         return
@@ -94,7 +98,7 @@ def _restore_lost_tasks(engine: Engine, region: str) -> None:
         for instance in db.scalars(_without_task(region)):
             log.warning("a task was lost", instance=instance.id, state=instance.state)
             tasks.start(db, instance.id, _PROMISES[instance.state], region)
-        for of in (nat_gateways, volumes, snapshots):
+        for of in (nat_gateways, volumes, snapshots, imports):
             for id, workflow in of.lost_tasks(db, region).items():
                 log.warning("a task was lost", of=id, workflow=workflow)
                 tasks.start(db, id, workflow, region)
@@ -297,6 +301,18 @@ def _reconcile_disks(engine: Engine, drivers: Drivers) -> None:
             storage.remove_snapshot(id)
 
 
+def _sweep_imports(engine: Engine) -> None:
+    """End the work of imports that have no task: a worker began it while another one cancelled it."""
+    folders = list((engine.settings.data / "imports").glob("import-*"))
+    if not folders:
+        return
+    with engine.database.read() as db:
+        busy = set(db.scalars(select(Task.resource_id)))
+    for folder in folders:
+        if folder.name not in busy:
+            work.end(folder)
+
+
 def _forget_the_past(engine: Engine) -> None:
     now = datetime.now(UTC)
     over = select(Instance.id).where(Instance.state == "terminated", Instance.ended < timestamp(now - SHOWN_AFTER_END))
@@ -308,6 +324,7 @@ def _forget_the_past(engine: Engine) -> None:
             db.execute(delete(ConsoleOutput).where(ConsoleOutput.instance_id.in_(ended)))
             db.execute(delete(Instance).where(Instance.id.in_(ended)))
         nat_gateways.forget_ended(db, timestamp(now - SHOWN_AFTER_END))
+        imports.forget_ended(db, timestamp(now - _IMPORTS_SHOWN))
         db.execute(delete(AddressTransfer).where(~address_transfers.is_known()))
         db.execute(delete(Replay).where(Replay.created < timestamp(now - _REPLAYS_KEPT)))
         peerings.expire(db, timestamp(now))

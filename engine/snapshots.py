@@ -229,6 +229,7 @@ def lost_tasks(db: Session, region: str) -> dict[str, str]:
         .outerjoin(SnapshotDraft, SnapshotDraft.snapshot_id == Snapshot.id)
         .where(Snapshot.region == region, Snapshot.state.in_(_ENGAGED), Snapshot.taken_by != "")
         .where(Snapshot.taken_by.not_in(busy), Snapshot.id.not_in(busy))
+        .where(Snapshot.taken_by.not_like("import-%"))
     )
     found = {}
     for row in db.execute(rows.order_by(Snapshot.id)):

@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
-from engine.processes import ALL, API, die_with
+from engine.lifelines import die_with
+from engine.processes import ALL, API
 from settings import Settings
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # prctl(2)

@@ -28,6 +28,8 @@ _NOT_FOUND = {
         "These flow log ids in the input list are not found: [TotalCount: {count}] {}",
     ),
     "Image": ("InvalidAMIID.NotFound", "The image id '[{}]' does not exist"),
+    "ImportImageTask": ("InvalidConversionTaskId", "The import task ID '{}' does not exist"),
+    "ImportSnapshotTask": ("InvalidConversionTaskId", "The import task ID '{}' does not exist"),
     "InsightsAnalysis": (
         "InvalidNetworkInsightsAnalysisId.NotFound",
         "The network insights analysis ID '{}' does not exist",
@@ -56,6 +58,8 @@ _NOT_FOUND = {
 
 _MALFORMED = {
     "Image": "InvalidAMIID.Malformed",
+    "ImportImageTask": "InvalidConversionTaskId.Malformed",
+    "ImportSnapshotTask": "InvalidConversionTaskId.Malformed",
     "Instance": "InvalidInstanceID.Malformed",
     "NatGateway": "NatGatewayMalformed",
     "Peering": "InvalidVpcPeeringConnectionId.Malformed",

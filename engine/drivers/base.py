@@ -121,6 +121,13 @@ class Storage(Protocol):
         """
         ...
 
+    def adopt_snapshot(self, id: str, file: Path) -> None:
+        """Keep a whole qcow2 file that this deployment made itself as snapshot ``id``, without copying it if possible.
+
+        One that is there already is left as it is. Nobody writes to the file any more; its name may be removed.
+        """
+        ...
+
     def remove_snapshot(self, id: str) -> None:
         """Forget a snapshot; its disk, copies of it and disks that were cloned from it go on working."""
         ...

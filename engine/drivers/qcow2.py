@@ -105,6 +105,15 @@ class Qcow2:
                 run("qemu-img", "convert", "-f", image, "-O", "qcow2", str(file.resolve()), str(partial), limit=None)
         return self.snapshot_size_gib(id)
 
+    def adopt_snapshot(self, id: str, file: Path) -> None:
+        """Give the file a second name; it must lie on the file system of the directory."""
+        path = self._snapshot_path(id)
+        if not path.exists():
+            _change(file, lambda: file.chmod(FROZEN))
+            sync(file)
+            link(file, path)
+            sync(path.parent)
+
     def copy_snapshot(self, id: str, source_id: str, key: str | None = None) -> None:
         """Raise Refused for one that is to be encrypted and holds more than can be in CALL_LIMIT seconds."""
         path = self._snapshot_path(id)

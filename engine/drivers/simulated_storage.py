@@ -120,6 +120,11 @@ class SimulatedStorage:
                 self._blocks.derive(id, None)
             return self._snapshots[id]
 
+    def adopt_snapshot(self, id: str, file: Path) -> None:
+        with self._faults.change("adopt_snapshot"):
+            if id not in self._snapshots:
+                self._snapshots[id] = -(-_virtual_bytes(file) // GIB)
+
     def add_snapshot(self, id: str, size_gib: int) -> None:
         """Know a snapshot from before: a simulator forgets all when its process ends, and its database does not."""
         self._snapshots[id] = size_gib

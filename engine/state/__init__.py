@@ -7,6 +7,7 @@ from engine.state.egress_gateway import EgressGateway
 from engine.state.endpoint import Endpoint, EndpointGroup, EndpointService
 from engine.state.flow_log import FlowLog
 from engine.state.image import FAMILY, Image, ImageBlockDevice, LaunchPermission, family_of
+from engine.state.import_task import ImportDisk, ImportImageTask, ImportSnapshotTask, ImportTask
 from engine.state.instance import ConsoleOutput, Instance
 from engine.state.internet_gateway import InternetGateway
 from engine.state.json_rows import json_rows
@@ -49,6 +50,10 @@ __all__ = [
     "Host",
     "Image",
     "ImageBlockDevice",
+    "ImportDisk",
+    "ImportImageTask",
+    "ImportSnapshotTask",
+    "ImportTask",
     "InsightsAnalysis",
     "InsightsPath",
     "Instance",

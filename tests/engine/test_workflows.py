@@ -19,7 +19,8 @@ WORKFLOWS = sorted(p.stem for p in (Path(tasks.__file__).parent / "workflows").g
 VERBS = (
     "ensure_disk", "ensure_network", "ensure_group", "ensure_port", "ensure_machine", "ensure_devices", "stop_machine",
     "reboot_machine", "remove_machine", "remove_port", "remove_disk", "remove_group", "remove_network", "resize_disk",
-    "trace", "ensure_snapshot", "copy_snapshot", "remove_snapshot", "move_disks", "complete_draft",
+    "trace", "ensure_snapshot", "copy_snapshot", "adopt_snapshot", "remove_snapshot", "move_disks",
+    "complete_draft",
 )  # fmt: skip
 
 

@@ -140,6 +140,54 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_image_source_instance_id"), ["source_instance_id"], unique=False)
 
     op.create_table(
+        "import_disk",
+        sa.Column("task_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("bucket", sa.String(length=255), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("format", sa.String(length=8), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("device", sa.String(length=32), nullable=False),
+        sa.Column("file_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("task_id", "number", name=op.f("import_disk_pkey")),
+    )
+    op.create_table(
+        "import_image_task",
+        sa.Column("architecture", sa.String(length=16), nullable=False),
+        sa.Column("platform", sa.String(length=16), nullable=False),
+        sa.Column("boot_mode", sa.String(length=16), nullable=False),
+        sa.Column("image_id", sa.String(length=40), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("import_image_task_pkey")),
+    )
+    with op.batch_alter_table("import_image_task", schema=None) as batch_op:
+        batch_op.create_index("ix_import_image_task_owner", ["account", "region", "id"], unique=False)
+
+    op.create_table(
+        "import_snapshot_task",
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("import_snapshot_task_pkey")),
+    )
+    with op.batch_alter_table("import_snapshot_task", schema=None) as batch_op:
+        batch_op.create_index("ix_import_snapshot_task_owner", ["account", "region", "id"], unique=False)
+
+    op.create_table(
         "instance",
         sa.Column("reservation_id", sa.String(length=40), nullable=False),
         sa.Column("launch_index", sa.Integer(), nullable=False),
