@@ -65,7 +65,7 @@ class Libvirt:
         """
         self._uri = uri
         self._owner = owner
-        self._ways = HostWays(accelerator, datapath, _takes_direct_io)
+        self._ways = HostWays(accelerator, datapath, takes_direct_io)
         self._hot_plug = HotPlug(self._ways)
         self._consoles = console_directory.absolute()
         self._consoles.mkdir(parents=True, exist_ok=True, mode=0o711)
@@ -356,7 +356,7 @@ def _tail(path: Path, size: int) -> bytes:
         return b""
 
 
-def _takes_direct_io(path: str) -> bool:
+def takes_direct_io(path: str) -> bool:
     """Say whether QEMU can open the file with O_DIRECT; tmpfs and some network file systems cannot."""
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_DIRECT))
