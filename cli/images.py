@@ -109,6 +109,7 @@ def import_image(
     description: Annotated[str, typer.Option(help="What it is.")] = "",
     root_device: Annotated[str, typer.Option(help="What EC2 calls its disk.")] = "/dev/xvda",
     windows: Annotated[bool, typer.Option("--windows", help="It is a Windows.")] = False,
+    uefi: Annotated[bool, typer.Option("--uefi", help="It boots by UEFI, not with a BIOS.")] = False,
     family: Family = "",
     data: Data = None,
 ) -> None:
@@ -123,7 +124,7 @@ def import_image(
     _refuse_taken_name(deployment, name)
     seed = SeedImage(
         name=name, family=family, description=description, platform="windows" if windows else "",
-        root_device=root_device,
+        root_device=root_device, boot_mode="uefi" if uefi else "",
     )  # fmt: skip
     with _local(deployment, file) as here:
         _register(deployment, here, seed)

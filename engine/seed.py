@@ -77,6 +77,7 @@ class SeedImage(_Strict):
     architecture: Literal["x86_64", "arm64", "i386"] = "x86_64"
     platform: Literal["", "windows"] = ""
     root_device: str = "/dev/xvda"
+    boot_mode: Literal["", "legacy-bios", "uefi", "uefi-preferred"] = ""
     size: int = Field(default=8, ge=1)
     owner: str = Field(default=OPERATOR, pattern=r"^\d{12}$")
     regions: list[str] = []
@@ -202,7 +203,7 @@ def add_image(db: Session, image: SeedImage, region: str, id: str, snapshot_id: 
         id=id, **owner, name=image.name, family=image.family or family_of(image.name),
         description=image.description, location=f"{image.owner}/{image.name}",
         owner_alias="amazon" if operator else "", architecture=image.architecture, platform=image.platform,
-        root_device_name=image.root_device, public=operator,
+        root_device_name=image.root_device, boot_mode=image.boot_mode, public=operator,
     )  # fmt: skip
     db.add(row)
     db.flush()

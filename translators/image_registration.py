@@ -39,12 +39,12 @@ def register_image(
     """Register snapshots as an image.
 
     The defaults are EC2's, but for the type of virtualization: EC2's, paravirtual, has not been launchable on any
-    type of this catalogue. A manifest in S3, kernels, images that boot from UEFI only, and NitroTPM are refused.
+    type of this catalogue. A manifest in S3, kernels, and NitroTPM are refused.
     """
     if image_location:  # Terraform sends it empty
         raise unsupported("ImageLocation")
     check_name(call, name)
-    _check_machine(architecture, virtualization_type, boot_mode, sriov_net_support)
+    _check_machine(architecture, virtualization_type, sriov_net_support)
     devices = new_devices(call, block_device_mappings or [])
     # Something must boot.
     if not any(device.device == root_device_name and device.snapshot_id for device in devices):
@@ -81,15 +81,13 @@ def check_name(call: Call, name: str) -> None:
         raise Ec2Error("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {held}")
 
 
-def _check_machine(architecture: str, virtualization_type: str, boot_mode: str, sriov_net_support: str) -> None:
+def _check_machine(architecture: str, virtualization_type: str, sriov_net_support: str) -> None:
     if architecture not in ("i386", "x86_64"):
         raise unsupported("Architecture", f"The hosts cannot run {architecture}.")
     if virtualization_type != "hvm":
         if virtualization_type != "paravirtual":
             raise invalid("virtualizationType", virtualization_type)
         raise unsupported("VirtualizationType", "Only hvm is.")
-    if boot_mode not in ("", "legacy-bios", "uefi-preferred"):
-        raise unsupported("BootMode", "Machines boot with a BIOS: legacy-bios and uefi-preferred are.")
     if sriov_net_support not in ("", "simple"):
         raise invalid("sriovNetSupport", sriov_net_support, "Valid values: simple.")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, exists, false, or_, select
 
-from engine.state import Image, ImageBlockDevice, Instance, LaunchPermission, json_rows, now
+from engine.state import Image, ImageBlockDevice, Instance, LaunchPermission, boots_from_uefi, json_rows, now
 from engine.state.prepared import Prepared
 from translators.describe import Listing, describe, tag_set, tags_of
 from translators.errors import Ec2Error, malformed, not_found
@@ -264,11 +264,14 @@ def block_devices(call: Call, image: Any) -> list[Any]:
 
 @action
 def get_instance_uefi_data(call: Call, *, instance_id: str) -> Result:
-    """Nothing here boots from UEFI yet; Terraform asks of every image, by its id, and takes a refusal for "none"."""
+    """Refuse: what a guest keeps in its firmware stays there. Terraform asks of every image and bears it."""
     if not instance_id.startswith("i-"):
         raise malformed(Instance, instance_id)
     check_ids(Instance, [instance_id])
     own = (Instance.id == instance_id, Instance.account == call.account, Instance.region == call.region)
-    if not call.db.scalar(select(exists().where(*own))):
+    boot_mode = call.db.scalar(select(Instance.boot_mode).where(*own))
+    if boot_mode is None:
         raise not_found(Instance, instance_id)
+    if boots_from_uefi(boot_mode):
+        raise Ec2Error("UnsupportedOperation", "Groundfog does not read the UEFI variables of instances.")
     raise Ec2Error("UnsupportedOperation", f"The instance '{instance_id}' does not boot in UEFI mode.")

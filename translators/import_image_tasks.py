@@ -73,7 +73,7 @@ def import_image(
         raise missing("DiskContainers")
     if len(disk_containers) > MOST_DISKS:
         raise invalid("diskContainers", len(disk_containers), f"At most {MOST_DISKS} disks are possible.")
-    _check_machine(architecture, platform, hypervisor, boot_mode, license_type)
+    _check_machine(architecture, platform, hypervisor, license_type)
     disks = [asked_disk(call, f"DiskContainer.{n}", each) for n, each in enumerate(disk_containers, 1)]
     names = [disk.device for disk in disks if disk.device]
     if len(set(names)) < len(names):
@@ -93,15 +93,13 @@ def import_image(
     return made
 
 
-def _check_machine(architecture: str, platform: str, hypervisor: str, boot_mode: str, license_type: str) -> None:
+def _check_machine(architecture: str, platform: str, hypervisor: str, license_type: str) -> None:
     if architecture not in ("i386", "x86_64"):
         raise unsupported("Architecture", f"The hosts cannot run {architecture}.")
     if platform.lower() not in _PLATFORMS:
         raise invalid("platform", platform, "Valid values: Windows, Linux.")
     if hypervisor != "xen":
         raise invalid("hypervisor", hypervisor, "Valid values: xen.")
-    if boot_mode not in ("", "legacy-bios", "uefi-preferred"):
-        raise unsupported("BootMode", "Machines boot with a BIOS: legacy-bios and uefi-preferred are.")
     if license_type != "BYOL":
         raise unsupported("LicenseType", "Licences are the owner's matter: BYOL is.")
 

@@ -19,6 +19,7 @@ from engine.state import (
     VolumeAttachment,
     Vpc,
     Zone,
+    boots_from_uefi,
     json_rows,
 )
 from translators.describe import Listing, tag_set, tags_of
@@ -154,7 +155,7 @@ def _identity(row: Any) -> dict[str, Any]:
         "VirtualizationType": "hvm",
         "Hypervisor": "xen",
         "BootMode": row.boot_mode or None,
-        "CurrentInstanceBootMode": "legacy-bios",
+        "CurrentInstanceBootMode": "uefi" if boots_from_uefi(row.boot_mode) else "legacy-bios",
         "EbsOptimized": row.ebs_optimized,
         "EnaSupport": row.ena_support,
     }

@@ -28,8 +28,8 @@ _MOST_OFFERINGS = 1000
 def _shape(kind: InstanceType) -> dict[str, Any]:
     """Return EC2's structure, with every sub-structure that clients dereference without asking.
 
-    Guests have virtio disks and cards and boot from BIOS, whatever the name of their type, so NVMe, ENA as a
-    necessity, UEFI, NitroTPM, hibernation and dedicated hosts are not promised.
+    Guests have virtio disks and cards, whatever the name of their type, so NVMe, ENA as a necessity, NitroTPM,
+    hibernation and dedicated hosts are not promised.
     """
     return {
         "InstanceType": kind.name,
@@ -61,7 +61,7 @@ def _shape(kind: InstanceType) -> dict[str, Any]:
         "BurstablePerformanceSupported": kind.burstable,
         "DedicatedHostsSupported": False,
         "AutoRecoverySupported": False,
-        "SupportedBootModes": ["legacy-bios"],
+        "SupportedBootModes": ["legacy-bios", "uefi"],
         "NitroEnclavesSupport": "unsupported",
         "NitroTpmSupport": "unsupported",
         "PhcSupport": "unsupported",

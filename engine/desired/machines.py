@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from engine.disk_keys import open_key
 from engine.drivers import base
-from engine.state import Instance, NetworkInterface, Volume, VolumeAttachment, VolumeModification
+from engine.state import Instance, NetworkInterface, Volume, VolumeAttachment, VolumeModification, boots_from_uefi
 from engine.state.prepared import Prepared
 from settings import Settings
 
@@ -35,7 +35,7 @@ def cards(db: Session, instance_id: str) -> list[Any]:
 _PLACE = Prepared(
     select(
         Instance.id, Instance.region, Instance.zone, Instance.host, Instance.instance_type, Instance.vcpus,
-        Instance.memory_mib,
+        Instance.memory_mib, Instance.boot_mode,
     ).where(Instance.id == bindparam("id"))
 )  # fmt: skip
 
@@ -108,4 +108,5 @@ def machine(instance: Any, attached: tuple[base.AttachedDisk, ...], cards: list[
             "uuid": identity,
             "asset": instance.id,
         },
+        firmware="uefi" if boots_from_uefi(instance.boot_mode) else "bios",
     )

@@ -214,7 +214,7 @@ class Nic:
 
 @dataclass(frozen=True)
 class Machine:
-    """A virtual machine. ``memory_mib`` is what the guest is given; ``asset`` are SMBIOS strings."""
+    """A virtual machine. ``memory_mib`` is what the guest is given; ``firmware`` is what boots it."""
 
     id: str
     uuid: str
@@ -224,6 +224,7 @@ class Machine:
     nics: tuple[Nic, ...]
     smbios: Mapping[str, str] = field(default_factory=dict, hash=False)
     """``manufacturer, product, version, serial, uuid, asset`` of SMBIOS' system and chassis, where set."""
+    firmware: Literal["bios", "uefi"] = "bios"
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def domain_xml(machine: Machine, ways: HostWays, console_log: str, owner: str = 
         E.currentMemory(str(machine.memory_mib), unit="MiB"),
         E.vcpu(str(machine.vcpus), placement="static"),
         *_sysinfo(machine),
-        E.os(E.type("hvm", arch="x86_64", machine="q35"), E.smbios(mode="sysinfo" if machine.smbios else "emulate")),
+        _os(machine),
         E.features(E.acpi(), E.apic(), E.vmport(state="off")),
         _cpu(machine.vcpus, ways.accelerator),
         _clock(ways.accelerator),
@@ -71,6 +71,18 @@ def domain_xml(machine: Machine, ways: HostWays, console_log: str, owner: str = 
     )
     text: str = etree.tostring(domain, encoding="unicode", pretty_print=True)
     return text
+
+
+def _os(machine: Machine) -> Element:
+    """Return what boots a machine. For UEFI libvirt chooses the build, which is to start what nobody has signed."""
+    element = E.os(
+        E.type("hvm", arch="x86_64", machine="q35"), E.smbios(mode="sysinfo" if machine.smbios else "emulate")
+    )
+    if machine.firmware == "uefi":
+        element.set("firmware", "efi")
+        unwanted = (E.feature(enabled="no", name=name) for name in ("enrolled-keys", "secure-boot"))
+        element.insert(1, E.firmware(*unwanted))
+    return element
 
 
 def disk_xml(disk: AttachedDisk, ways: HostWays) -> str:

@@ -6,7 +6,7 @@ from engine.state.base import RESOURCES, Base, Resource, now, timestamp
 from engine.state.egress_gateway import EgressGateway
 from engine.state.endpoint import Endpoint, EndpointGroup, EndpointService
 from engine.state.flow_log import FlowLog
-from engine.state.image import FAMILY, Image, ImageBlockDevice, LaunchPermission, family_of
+from engine.state.image import FAMILY, Image, ImageBlockDevice, LaunchPermission, boots_from_uefi, family_of
 from engine.state.import_task import ImportDisk, ImportImageTask, ImportSnapshotTask, ImportTask
 from engine.state.instance import ConsoleOutput, Instance
 from engine.state.internet_gateway import InternetGateway
@@ -97,6 +97,7 @@ __all__ = [
     "Vpc",
     "VpcCidrBlock",
     "Zone",
+    "boots_from_uefi",
     "family_of",
     "json_rows",
     "now",

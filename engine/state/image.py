@@ -22,6 +22,11 @@ def family_of(name: str) -> str:
     return re.sub(r"/{2,}", "/", family).strip("/") or "-"
 
 
+def boots_from_uefi(boot_mode: str) -> bool:
+    """Say whether UEFI boots what has this boot mode; every host offers both, so a preference is a choice."""
+    return boot_mode.startswith("uefi")
+
+
 def _default_family(context: Any) -> str:
     return family_of(context.get_current_parameters()["name"])
 

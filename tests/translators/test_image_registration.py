@@ -95,7 +95,6 @@ def test_a_name_is_well_formed_and_the_accounts_only_one(cloud: Cloud, mine: Any
             "InvalidParameterCombination",
         ),
         ({"BlockDeviceMappings": []}, "InvalidBlockDeviceMapping"),
-        ({"BootMode": "uefi"}, "UnsupportedOperation"),
         ({"Description": "x" * 256}, "InvalidParameterValue"),
         ({"ImageLocation": "bucket/manifest.xml"}, "UnsupportedOperation"),
         ({"KernelId": "aki-1"}, "UnsupportedOperation"),

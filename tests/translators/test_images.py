@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from engine.machines import machine_of
 from engine.state import Image, ImageBlockDevice
 from tests.cloud import IMAGE, OPERATOR, Cloud
 from tests.translators.test_instance_types import add_instance
@@ -199,3 +200,21 @@ def test_uefi_data_is_refused_as_the_callers_mistake(cloud: Cloud, ec2: Any, ref
         ec2.get_instance_uefi_data(InstanceId="i-0123456789abcdef0")
     with refused("UnsupportedOperation"):
         ec2.get_instance_uefi_data(InstanceId=add_instance(cloud, "t3.micro"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "current"),
+    [("", "legacy-bios"), ("legacy-bios", "legacy-bios"), ("uefi", "uefi"), ("uefi-preferred", "uefi")],
+)
+def test_the_boot_mode_of_an_image_is_that_of_its_machines(
+    cloud: Cloud, ec2: Any, refused: Any, asked: str, current: str
+) -> None:
+    with cloud.database.write() as db:
+        db.get_one(Image, IMAGE).boot_mode = asked
+    id = ec2.run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    cloud.settle()
+    (instance,) = ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"]
+    assert (instance.get("BootMode", ""), instance["CurrentInstanceBootMode"]) == (asked, current)
+    assert machine_of(cloud.engine, id).firmware == current.removeprefix("legacy-")
+    with refused("UnsupportedOperation"):
+        ec2.get_instance_uefi_data(InstanceId=id)

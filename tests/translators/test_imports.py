@@ -278,7 +278,6 @@ def test_what_is_not_honoured_is_refused(cloud: Cloud, refused: Any, code: str, 
     ("code", "extra"),
     [
         ("UnsupportedOperation", {"Architecture": "arm64"}),
-        ("UnsupportedOperation", {"BootMode": "uefi"}),
         ("UnsupportedOperation", {"LicenseType": "AWS"}),
         ("InvalidParameterValue", {"Platform": "BeOS"}),
         ("InvalidParameterValue", {"Hypervisor": "kvm"}),

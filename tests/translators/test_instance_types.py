@@ -58,7 +58,7 @@ def test_a_type_is_described_with_every_structure_that_clients_dereference(ec2: 
     assert kind["EbsInfo"]["EbsOptimizedInfo"]["BaselineThroughputInMBps"] == 86.875
     assert kind["PlacementGroupInfo"]["SupportedStrategies"] == ["partition", "spread"]
     assert (kind["BurstablePerformanceSupported"], kind["Hypervisor"]) == (True, "nitro")
-    assert kind["SupportedBootModes"] == ["legacy-bios"]
+    assert kind["SupportedBootModes"] == ["legacy-bios", "uefi"]
 
 
 def test_an_unknown_type_is_refused_by_name(ec2: Any, refused: Any) -> None:

@@ -47,6 +47,14 @@ def test_the_guest_sees_ec2s_identity() -> None:
     assert only(domain(), "os/smbios").get("mode") == "sysinfo"
 
 
+def test_uefi_starts_what_nobody_has_signed() -> None:
+    assert only(domain(), "os").get("firmware") is None
+    features = only(domain(replace(MACHINE, firmware="uefi")), "os[@firmware='efi']/firmware").findall("feature")
+    assert {feature.get("name"): feature.get("enabled") for feature in features} == {
+        "enrolled-keys": "no", "secure-boot": "no",
+    }  # fmt: skip
+
+
 def test_memory_is_exactly_the_guests() -> None:
     assert (only(domain(), "memory").text, only(domain(), "memory").get("unit")) == ("512", "MiB")
 
