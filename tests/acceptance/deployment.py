@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class Deployment:
 
     def __init__(self, home: Path) -> None:
         self.home, self.data = home, home / "data"
-        port, self.resolver_port = _free_port(), _free_port()
+        port, self.resolver_port = free_port(), free_port()
         types = home / "instance_types.toml"
         types.write_text(TYPES)
         self._environment = {
@@ -252,9 +253,11 @@ def deployed(cache: Path) -> Iterator[Deployment]:
             deployment.remove()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+def free_port() -> int:
+    """Return a port that nobody listens at; Linux gives none below 32768 to who does not ask for it by number."""
+    while True:
+        with suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(10_000, 32_768))) as free:
+            return int(free.getsockname()[1])
 
 
 def client(environment: dict[str, str]) -> Any:
