@@ -230,11 +230,11 @@ def _clear(settings: Settings, owner: str) -> None:
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Hold what only one run of the tests on this machine may have at a time."""
+def alone(name: str, among: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold what only one run of the tests on this machine may have at a time; with LOCK_SH, any number that say so."""
     ROOM.mkdir(exist_ok=True)
     with (ROOM / name).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, among)
         yield
 
 
