@@ -14,7 +14,7 @@ BENCH_PACKAGES := $(HOST_PACKAGES) wrk
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -qq -o DPkg::Lock::Timeout=300
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench packages test-packages bench-packages
+.PHONY: help up down test test-guests test-others check bench packages test-packages bench-packages
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,10 +26,19 @@ down: ## stop what `make up` started, guests too; `make down KEEP_GUESTS=1` lets
 	@if [ -x $(BIN)/groundfog ]; then $(SUDO) $(BIN)/groundfog down $(if $(KEEP_GUESTS),--keep-guests); \
 	else echo "nothing is installed here, so nothing is up"; fi
 
-test: test-packages $(VENV)/.test ## run every test: on SQLite, with real guests, and on PostgreSQL
-	$(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
-	$(SUDO) $(BIN)/python -m pytest -q -m acceptance -rs
-	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
+test: test-packages $(VENV)/.test ## run every test: with real guests, and beside them on SQLite, with drivers, on PostgreSQL
+	@echo "testing two things at a time, for about 20 minutes: what each command says is shown when it ends"
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-guests test-others
+
+# Real guests are waited for: more than half of the processors' time is free meanwhile.
+test-guests:
+	$(SUDO) $(BIN)/python -m pytest -q -m acceptance -rs tests/acceptance
+
+# Those who wait for guests go first (nice).
+test-others:
+	nice $(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
+	nice $(SUDO) $(BIN)/python -m pytest -q -m acceptance -rs --ignore=tests/acceptance
+	nice $(BIN)/python -m tests.postgres $(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
 
 check: packages $(VENV)/.test ## what must hold before a commit: format, lint, types, tests without guests
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import settings as examples
 
 from engine.host.prepare import prepare
 from engine.state import Base
@@ -18,6 +19,10 @@ from settings import Settings
 from tests.acceptance.deployment import why_not
 from tests.cloud import Cloud
 from tests.postgres import own_database
+
+# How long an example takes says nothing on a machine that boots guests at the same time.
+examples.register_profile("beside guests", deadline=None)
+examples.load_profile("beside guests")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from engine.drivers.simulated import Simulated
 from engine.host.commands import HostError
 from engine.state import Host
 from settings import Settings
+from tests.acceptance.deployment import free_port
 from tests.cloud import IMAGE
 from tests.postgres import new_database
 
@@ -92,12 +93,6 @@ def client(given: dict[str, str]) -> Any:
 def clean_environment() -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("GROUNDFOG_", "AWS_"))}
     return {**ours, "PYTHONPATH": str(ROOT)}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(look: Callable[[], Found], seconds: float = 30) -> Found:

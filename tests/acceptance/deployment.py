@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class Deployment:
 
     def __init__(self, home: Path) -> None:
         self.home, self.data = home, home / "data"
-        port, self.resolver_port = _free_port(), _free_port()
+        port, self.resolver_port = free_port(), free_port()
         types = home / "instance_types.toml"
         types.write_text(TYPES)
         self._environment = {
@@ -142,9 +143,11 @@ class Deployment:
         """Return the process id of ``api``, ``worker`` or ``metadata``; 0 while it is not running."""
         return next((one.pid for one in supervisor.status(self.settings) if one.name == process), 0)
 
-    def kill(self, process: str) -> None:
-        """End a process as a power cut would, once it runs."""
-        os.kill(eventually(lambda: self.pid(process), f"process {process}", every=0.05), signal.SIGKILL)
+    def kill(self, process: str) -> int:
+        """End a process as a power cut would, once it runs; return what its process id was."""
+        pid = int(eventually(lambda: self.pid(process), f"process {process}", every=0.05))
+        os.kill(pid, signal.SIGKILL)
+        return pid
 
     @contextmanager
     def database(self) -> Iterator[Database]:
@@ -229,11 +232,11 @@ def _clear(settings: Settings, owner: str) -> None:
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Hold what only one run of the tests on this machine may have at a time."""
+def alone(name: str, among: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold what only one run of the tests on this machine may have at a time; with LOCK_SH, any number that say so."""
     ROOM.mkdir(exist_ok=True)
     with (ROOM / name).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, among)
         yield
 
 
@@ -252,9 +255,11 @@ def deployed(cache: Path) -> Iterator[Deployment]:
             deployment.remove()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+def free_port() -> int:
+    """Return a port that nobody listens at; Linux gives none below 32768 to who does not ask for it by number."""
+    while True:
+        with suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(10_000, 32_768))) as free:
+            return int(free.getsockname()[1])
 
 
 def client(environment: dict[str, str]) -> Any:

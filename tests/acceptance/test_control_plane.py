@@ -12,13 +12,20 @@ from typing import Any
 import pytest
 
 from engine.host.daemons import OPEN_VSWITCH, OVN, Daemon, process_of
-from tests.acceptance.deployment import Deployment, eventually
+from tests.acceptance.deployment import Deployment, alone, eventually
 from tests.acceptance.guests import Guest, answers, launch, let_in, make_key, terminate
 
 pytestmark = pytest.mark.acceptance
 
 BY_NAME = {str(daemon): daemon for daemon in (*OPEN_VSWITCH, *OVN)}
 VICTIMS = ["ovn-northd", "ovn-controller", "ovs-vswitchd", "ovnnb_db", "worker"]
+
+
+@pytest.fixture(autouse=True)
+def daemons(guests: tuple[Guest, Guest]) -> Iterator[None]:
+    """Those that are killed, while no test of a driver that runs beside this one needs them."""
+    with alone("daemons"):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.images.demo import build_demo
+from tests.acceptance.deployment import free_port
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -48,7 +49,7 @@ class Guest:
     port: int = 0
 
     def boot(self) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         service = f"{sys.executable} -I -S {self.directory / 'metadata.py'} {self.directory / 'metadata.json'}"
         # Metadata's address must lie within the emulated network, so that network is all of 169.254.
         network = ("user,id=net,net=169.254.0.0/16,dhcpstart=169.254.0.15,host=169.254.0.2,dns=169.254.0.3,"
@@ -176,11 +177,6 @@ def test_the_power_button_ends_it_and_the_next_boot_finds_its_files_but_runs_no_
 def test_powering_off_from_within_ends_it(guest: Guest) -> None:
     guest.ssh("sudo poweroff", user="ec2-user")
     guest.wait_until_off()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _wait_until(holds: Callable[[], bool], what: str, seconds: float = 90) -> None:

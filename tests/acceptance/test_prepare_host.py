@@ -60,9 +60,12 @@ def test_the_second_preparation_says_and_changes_nothing_within_two_seconds(sett
     prepare(settings, lambda _: None)
     before = world()
     lines: list[str] = []
-    began = time.monotonic()
-    prepare(settings, lines.append)
-    assert time.monotonic() - began < 2
+    took = []
+    for _ in range(3):  # the quickest: others use the processors, too
+        began = time.monotonic()
+        prepare(settings, lines.append)
+        took.append(time.monotonic() - began)
+    assert min(took) < 2
     assert lines == []
     assert world() == before
     assert {"198.18.0.1", "fd00:c612::1"} <= set(before["address"])

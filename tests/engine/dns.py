@@ -15,6 +15,7 @@ import dns.rrset
 
 from engine.state import VpcCidrBlock
 from engine.state.database import Database
+from tests.acceptance.deployment import free_port
 from tests.engine.imds import HERE, Loopback
 
 RESOLVER = "169.254.169.253"
@@ -28,8 +29,8 @@ class Fake:
     def __init__(self, say: Callable[[Message, str], Message | None] | None = None) -> None:
         self.asked: list[Message] = []
         self.say = say or (lambda query, _: knows(query))
-        self._tcp = socket.create_server((HERE, 0))
-        self.port = int(self._tcp.getsockname()[1])
+        self.port = free_port()
+        self._tcp = socket.create_server((HERE, self.port))
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.bind((HERE, self.port))
         for serve in (self._datagrams, self._connections):

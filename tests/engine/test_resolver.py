@@ -163,9 +163,10 @@ def test_the_next_server_is_asked_where_one_is_silent(
     running = Running(cloud.settings, cloud.database, listeners, HOST)
     try:
         assert texts(ask(listeners, vpc, "example.com")) == [OUTSIDE]
-        began = time.monotonic()
+        before = len(silent.asked)
+        assert before > 0
         assert texts(ask(listeners, vpc, "example.org")) == [OUTSIDE]
-        assert time.monotonic() - began < 0.5, "what answered last is asked first"
+        assert len(silent.asked) == before, "what answered last is asked first"
     finally:
         running.stop()
         silent.close()

@@ -1,5 +1,6 @@
 """Fixtures: OVN's driver on a northbound database of its own, and hosts of each kind with machines."""
 
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -8,6 +9,7 @@ import pytest
 
 from engine.drivers.base import Machine
 from engine.drivers.ovn import Ovn
+from tests.acceptance.deployment import alone
 from tests.engine.drivers import northbound
 from tests.engine.drivers.hosts import Host, a_host
 from tests.engine.drivers.networks import EXTERNAL
@@ -27,6 +29,13 @@ def ovn(server: NorthboundServer) -> Iterator[Ovn]:
     driver = Ovn(server.remote, EXTERNAL)
     yield driver
     driver.close()
+
+
+@pytest.fixture
+def prepared_host(prepared_host: None) -> Iterator[None]:
+    """This machine with its daemons, which no test that runs beside this one kills meanwhile."""
+    with alone("daemons", fcntl.LOCK_SH):
+        yield
 
 
 @pytest.fixture(params=["simulated", pytest.param("libvirt", marks=pytest.mark.acceptance)])
