@@ -8,13 +8,13 @@ ext4 allows 65,000 for one file.
 
 import fcntl
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from engine.drivers.base import CALL_LIMIT, DriverError
+from engine.drivers.base import DriverError
+from engine.drivers.programs import run
 from engine.drivers.qcow2_header import Header, NotALayer, read_header
 
 WRITTEN = 0o640
@@ -62,7 +62,7 @@ class Layers:
     def cover(self, partial: Path, below: Path, size: str) -> Header:
         """Make an empty layer of a disk upon the one named ``below``, and return that one's header.
 
-        ``size`` is in qemu-img's words.        Raise DriverError when there is no such layer.
+        ``size`` is in qemu-img's words. Raise DriverError when there is no such layer.
         """
         disk_id = partial.relative_to(self.disks).parts[0].partition(".")[0]
         source = self._sources / f"{disk_id}.{uuid4().hex}.qcow2"
@@ -154,14 +154,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def run(*command: str, limit: float | None = CALL_LIMIT, accept: tuple[int, ...] = (0,)) -> str:
-    """Run a program for at most ``limit`` seconds; raise DriverError with what it said."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise DriverError(f"cannot run {command[0]}: {error}") from error
-    if done.returncode not in accept:
-        raise DriverError(done.stderr.strip() or f"{command[0]} failed with {done.returncode}")
-    return done.stdout
