@@ -26,6 +26,8 @@ SPARE_ROOT_PORTS = 16
 HOST_OFFLOADS = ("csum", "gso", "tso4", "tso6", "ecn", "ufo", "mrg_rxbuf")
 GUEST_OFFLOADS = ("csum", "tso4", "tso6", "ecn", "ufo")
 
+DISK_TYPES = {"file": "file", "block": "block", "rbd": "network"}
+"""What libvirt calls the kinds of places that disks are in; others it cannot reach."""
 BOUNDS = ("total_bytes_sec", "total_iops_sec")
 SYSTEM_FIELDS = ("manufacturer", "product", "version", "serial", "uuid")
 CHASSIS_FIELDS = ("manufacturer", "version", "serial", "asset")
@@ -88,7 +90,7 @@ def card_xml(nic: Nic, ways: HostWays) -> str:
 def moves_xml(moves: Mapping[str, Location], slots: Iterable[str]) -> str:
     """Return the snapshot by which a running domain moves disks, by name (vda), to new places; its others stay."""
     disks = (
-        E.disk(*_place(moves[slot]), name=slot, snapshot="external", type=moves[slot].protocol)
+        E.disk(*_place(moves[slot]), name=slot, snapshot="external", type=DISK_TYPES[moves[slot].protocol])
         if slot in moves
         else E.disk(name=slot, snapshot="no")
         for slot in slots
@@ -98,9 +100,31 @@ def moves_xml(moves: Mapping[str, Location], slots: Iterable[str]) -> str:
 
 
 def _place(where: Location) -> tuple[Element, Element]:
-    if where.protocol not in ("file", "block"):
+    if where.protocol not in DISK_TYPES:
         raise Refused(f"cannot use {where.name}: this host has no way to reach a {where.protocol} disk")
+    if where.protocol == "rbd":
+        return E.driver(type=where.format), _in_cluster(where)
     return E.driver(type=where.format), E.source(**{"file" if where.protocol == "file" else "dev": where.name})
+
+
+def _in_cluster(where: Location) -> Element:
+    """Return the source of a disk in a Ceph cluster, whose key libvirt has as a secret."""
+    if where.cluster is None:
+        raise Refused(f"cannot use {where.name}: nobody says where its cluster is")
+    return E.source(
+        *(E.host(name=host, port=str(port)) for host, port in where.cluster.monitors),
+        E.auth(E.secret(type="ceph", uuid=where.cluster.secret), username=where.cluster.user),
+        protocol="rbd",
+        name=where.name,
+    )
+
+
+def _speed(where: Location, ways: HostWays) -> dict[str, str]:
+    if where.protocol == "rbd":  # librbd's own cache; what a guest flushes is in the cluster
+        return {"cache": "writeback"}
+    if where.protocol == "block" or ways.takes_direct_io(where.name):
+        return {"cache": "none", "io": "native"}
+    return {"cache": "writeback", "io": "threads"}
 
 
 def _uuid(machine: Machine) -> str:
@@ -157,17 +181,14 @@ def _devices(machine: Machine, ways: HostWays, console_log: str) -> Element:
 
 
 def _disk(disk: AttachedDisk, ways: HostWays) -> Element:
-    where = disk.location
-    driver, source = _place(where)
-    direct = where.protocol == "block" or ways.takes_direct_io(where.name)
-    speed = {"cache": "none", "io": "native"} if direct else {"cache": "writeback", "io": "threads"}
-    driver.attrib.update({"name": "qemu", "discard": "unmap", **speed})
+    driver, source = _place(disk.location)
+    driver.attrib.update({"name": "qemu", "discard": "unmap", **_speed(disk.location, ways)})
     element = E.disk(
         driver,
         source,
         E.target(dev=disk.device, bus="virtio"),
         E.serial(disk.serial),
-        type=where.protocol,
+        type=DISK_TYPES[disk.location.protocol],
         device="disk",
     )
     if disk.boot:
