@@ -89,14 +89,15 @@ def card_xml(nic: Nic, ways: HostWays) -> str:
 
 def moves_xml(moves: Mapping[str, Location], slots: Iterable[str]) -> str:
     """Return the snapshot by which a running domain moves disks, by name (vda), to new places; its others stay."""
-    disks = (
-        E.disk(*_place(moves[slot]), name=slot, snapshot="external", type=DISK_TYPES[moves[slot].protocol])
-        if slot in moves
-        else E.disk(name=slot, snapshot="no")
-        for slot in slots
-    )
+    disks = (_move(slot, moves[slot]) if slot in moves else E.disk(name=slot, snapshot="no") for slot in slots)
     text: str = etree.tostring(E.domainsnapshot(E.disks(*disks)), encoding="unicode")
     return text
+
+
+def _move(slot: str, where: Location) -> Element:
+    if where.protocol == "rbd":
+        raise Refused(f"cannot move {slot} to {where.name}: rbd disks stay where they are")
+    return E.disk(*_place(where), name=slot, snapshot="external", type=DISK_TYPES[where.protocol])
 
 
 def _place(where: Location) -> tuple[Element, Element]:
