@@ -298,9 +298,12 @@ def health(pool: Pool) -> dict[str, Any]:
 
 
 @call
-def permits(pool: Pool, index: str) -> None:
+def permits(pool: Pool) -> None:
     """Raise what the cluster answers where the key may not write to the pool, or not have the manager remove images."""
-    change(pool, index, {}, {}, [])
+    with rados.WriteOpCtx() as write:
+        write.new(0)
+        write.remove()
+        pool.io.operate_write_op(write, "groundfog.doctor")
     pool.manage("rbd task list")
 
 

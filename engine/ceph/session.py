@@ -12,10 +12,18 @@ from concurrent.futures import TimeoutError as TooLong
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid5
+
+from engine.drivers.base import PORT_NAMESPACE
 
 PYTHON = "/usr/bin/python3"
 """The distribution's: Ceph's bindings are made for no other one."""
 PROGRAM = Path(__file__).with_name("program.py")
+
+
+def secret_uuid(fsid: str, user: str) -> str:
+    """Return the UUID under which hypervisors keep the key of a user of a cluster."""
+    return str(uuid5(PORT_NAMESPACE, f"ceph {fsid} {user}"))
 
 
 class CephError(OSError):

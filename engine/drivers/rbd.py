@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid5
 
-from engine.ceph.session import Calls, Ceph, CephError
-from engine.drivers.base import CALL_LIMIT, PORT_NAMESPACE, Cluster, Disk, DriverError, Location, Refused
+from engine.ceph.session import Calls, Ceph, CephError, secret_uuid
+from engine.drivers.base import CALL_LIMIT, Cluster, Disk, DriverError, Location, Refused
 from engine.drivers.disk_images import GIB, LARGEST_GIB, SAFE_ID, ImageFile, check_image
 from engine.drivers.programs import run
 from engine.drivers.rbd_index import Index, Kind
@@ -26,11 +25,6 @@ MONITORS_HOLD = 60.0
 SECTOR = 512
 WHOLE = "whole"
 """The snapshot of an image that an image file was converted to."""
-
-
-def secret_uuid(fsid: str, user: str) -> str:
-    """Return the UUID under which hypervisors keep the key of a user of a cluster."""
-    return str(uuid5(PORT_NAMESPACE, f"ceph {fsid} {user}"))
 
 
 class Rbd:

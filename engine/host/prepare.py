@@ -5,6 +5,7 @@ import pwd
 
 from engine.host.accelerator import verdict
 from engine.host.bridges import ensure_bridges
+from engine.host.ceph import ensure_ceph
 from engine.host.commands import HostError, Report
 from engine.host.daemons import ensure_daemons
 from engine.host.data_directory import ensure_data_directory
@@ -23,10 +24,11 @@ def prepare(settings: Settings, report: Report) -> None:
     if os.geteuid() != 0:
         name = pwd.getpwuid(os.geteuid()).pw_name
         raise HostError(f"cannot prepare this machine as {name}: bridges and daemons need root; run: sudo make up")
-    ensure_packages(report)
+    ensure_packages(report, ceph=bool(settings.ceph_pools))
     ensure_devices(report)
     ensure_data_directory(settings, report)
     ensure_daemons(settings, report)
+    ensure_ceph(settings, report)
     ensure_bridges(settings, report)
     ensure_ipv6(settings, report)
     if settings.accelerator == "auto":
