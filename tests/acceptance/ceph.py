@@ -1,14 +1,16 @@
 """A Ceph cluster of one node for tests, with everything that it has under one directory: mon, mgr and one OSD."""
 
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -86,6 +88,7 @@ class Cluster:
     """``conf`` is what clients read; ``USER`` may use the pool ``POOL``, with the capabilities that operators give."""
 
     home: Path
+    daemons: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
     def conf(self) -> Path:
@@ -113,6 +116,16 @@ class Cluster:
     def images(self) -> list[str]:
         """Return all images in the pool, those in the trash too."""
         return [*self.rbd("ls"), *(each["name"] for each in self.rbd("trash", "ls", "--all"))]
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have the OSD answer nobody."""
+        pid = self.daemons["ceph-osd"].pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     @contextmanager
     def forgetful(self) -> Iterator[None]:
@@ -187,7 +200,7 @@ def _make_pool(cluster: Cluster) -> None:
 def _daemon(cluster: Cluster, program: str, id: str) -> Iterator[None]:
     """Run a daemon that ends with this process, however that ends."""
     command = ["setpriv", "--pdeathsig", "KILL", program, "--conf", str(cluster.conf), "--id", id, "--foreground"]
-    daemon = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    daemon = cluster.daemons[program] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
     finally:

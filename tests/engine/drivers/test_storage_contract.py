@@ -12,7 +12,7 @@ import pytest
 from engine.drivers.base import Disk, DriverError, Refused, Storage
 from engine.drivers.qcow2 import Qcow2
 from engine.drivers.simulated import Simulated
-from tests.engine.drivers.ceph_pools import on_ceph
+from tests.engine.drivers.ceph_pools import a_pool
 from tests.engine.drivers.images import write_guest
 
 NO_QEMU_IMG = "" if shutil.which("qemu-img") else "qemu-img is not installed"
@@ -27,8 +27,8 @@ REAL = [pytest.mark.acceptance, needs_qemu_img]
 @pytest.fixture(params=["simulated", pytest.param("qcow2", marks=REAL), pytest.param("rbd", marks=REAL)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     if request.param == "rbd":
-        with on_ceph(request.getfixturevalue("ceph_cluster")) as storage:
-            yield storage
+        with a_pool(request.getfixturevalue("ceph_cluster")) as pool:
+            yield pool.storage
     elif request.param == "qcow2":
         yield Qcow2(tmp_path / "store")
     else:
