@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 _BACKEND = re.compile(r"qcow2|rbd:[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -78,7 +78,8 @@ class Settings(BaseSettings):
     """The MTU that guests are given."""
 
     flow_log_store: str = ""
-    """The S3-compatible store that flow logs may go to: its URL, or file:///DIRECTORY; empty means there is none."""
+    """The S3-compatible store that flow logs may go to, and whose buckets ``import_sources`` may name: its URL, or
+    file:///DIRECTORY; empty means there is none."""
     flow_log_store_key: str = ""
     """The access key id for that store."""
     flow_log_store_secret: str = ""
@@ -91,6 +92,11 @@ class Settings(BaseSettings):
     """The configuration of the Ceph cluster, which names its monitors and the keyring of ``ceph_user``."""
     ceph_user: str = Field(default="groundfog", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """The user of the cluster, without ``client.`` before it."""
+    import_sources: list[str] = Field(default_factory=list)
+    """Where disk images may be imported from, beside the files in the data directory's ``uploads``, which are
+    file:///NAME: beginnings of URLs, file:///DIRECTORY, s3://BUCKET/PREFIX. {account} in one stands for who asks."""
+    import_limit_gib: int = Field(default=1024, ge=1, le=65536)
+    """GiB of the largest image that can be imported, as a file and as a disk."""
 
     libvirt_uri: str = "qemu:///system"
     """The local libvirt daemon."""
@@ -100,6 +106,10 @@ class Settings(BaseSettings):
     """Virtual CPUs that may be promised for each CPU of the host."""
     memory_reserved_mib: int = Field(default=1024, ge=0)
     """Memory of the host that guests are never given."""
+    disk_overcommit: float = Field(default=4.0, ge=1)
+    """GiB that a new volume may have for each GiB that is free where it is kept: it takes room as it is written."""
+    disk_reserved_gib: int = Field(default=2, ge=0)
+    """GiB that are kept free where volumes are kept: with less, no volume is made and none grows."""
 
     @classmethod
     def settings_customise_sources(
@@ -112,6 +122,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = Path(os.environ.get("GROUNDFOG_CONFIG", "groundfog.toml"))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml)
+
+    @field_validator("import_sources")
+    @classmethod
+    def _are_places(cls, sources: list[str]) -> list[str]:
+        for source in sources:
+            if not source.startswith(("http://", "https://", "file:///", "s3://")):
+                raise ValueError(f"import_sources: {source} must begin with http://, https://, file:/// or s3://")
+        return sources
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

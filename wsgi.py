@@ -3,6 +3,8 @@
 from flask import Flask
 
 from engine.deployment import open_deployment, reset
+from engine.fleet import local_storages, storages_of
+from engine.snapshot_blocks import SnapshotBlocks
 from engine.wakeup import announce
 from engine.worker import make_wakeup, start_worker
 from gateway.app import create_app
@@ -16,15 +18,20 @@ def build(settings: Settings) -> Flask:
     database, vault = deployment.database, deployment.vault
     if settings.engine != "simulated":
         announce(database.writers, wakeup, postgresql=not database.is_sqlite)
-        return create_app(settings, database, vault, deployment.regions)
-    workers = [start_worker(deployment, wakeup)]
+        blocks = SnapshotBlocks(local_storages(settings, database), vault.sign)
+        return create_app(settings, database, vault, deployment.regions, blocks=blocks)
+    worker = start_worker(deployment, wakeup)
+    blocks = SnapshotBlocks(storages_of(worker.drivers), vault.sign)
 
     def start_over() -> None:
-        workers.pop().stop()
+        nonlocal worker
+        worker.stop()
         reset(deployment)
-        workers.append(start_worker(deployment, wakeup))
+        worker = start_worker(deployment, wakeup)
+        blocks.storages = storages_of(worker.drivers)
 
-    return create_app(settings, database, vault, deployment.regions, start_over if settings.allow_reset else None)
+    again = start_over if settings.allow_reset else None
+    return create_app(settings, database, vault, deployment.regions, again, blocks)
 
 
 app = build(Settings())

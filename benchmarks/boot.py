@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,23 +13,12 @@ from typing import Any
 
 import boto3
 
+from benchmarks import changes
 from benchmarks.api import free_port
+from benchmarks.banner import banner
 
 ROUNDS = 3
 MEMORY_MIB = 512
-
-
-def banner(address: str, port: int, since: float, limit: float = 120) -> float:
-    """Return the seconds from ``since`` until an SSH server at the address says who it is."""
-    while time.monotonic() - since < limit:
-        try:
-            with socket.create_connection((address, port), timeout=0.5) as connection:
-                connection.settimeout(2)
-                if connection.recv(4) == b"SSH-":
-                    return time.monotonic() - since
-        except OSError:
-            time.sleep(0.02)
-    raise TimeoutError(f"no SSH banner from {address}:{port}")
 
 
 @contextmanager
@@ -123,6 +111,7 @@ def beside_bare_qemu() -> None:
                 GroupId=group["GroupId"], IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
             )
             ours = [launched(ec2, image["ImageId"], "bench", group["GroupId"]) for _ in range(ROUNDS)]
+            changes.measure(ec2, image["ImageId"], "bench", group["GroupId"])
             floor = [bare(data / "snapshots" / f"{snapshot}.qcow2", data) for _ in range(ROUNDS)]
     finally:
         shutil.rmtree(data, ignore_errors=True)

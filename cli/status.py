@@ -22,7 +22,7 @@ def status(
     data: Data = None,
     settings: Annotated[bool, typer.Option("--settings", help="Print every setting and what it means.")] = False,
 ) -> None:
-    """Show processes, endpoint, zones, hosts, instances and free disk. Exit status 1 when something is not running.
+    """Show processes, endpoint, zones, hosts, instances, volumes and free disk. Exit status 1 when something is down.
 
     Examples:
 
@@ -41,6 +41,7 @@ def status(
             _show_places(db)
             _show_hosts(db)
             _show_instances(db)
+            _show_volumes(db)
         deployment.database.close()
     if found.data.exists():
         say(f"{shutil.disk_usage(found.data).free / _GIB:.1f} GiB free for {found.data}")
@@ -104,6 +105,17 @@ def _show_instances(db: "Session") -> None:
         show_table(["region", "instances", "number"], rows)
     else:
         say("no instances")
+
+
+def _show_volumes(db: "Session") -> None:
+    from sqlalchemy import func, select
+
+    from engine.state import Volume
+
+    counted = select(Volume.region, func.count(), func.sum(Volume.size)).group_by(Volume.region)
+    rows = [[region, str(number), str(gib)] for region, number, gib in db.execute(counted.order_by(Volume.region))]
+    if rows:
+        show_table(["region", "volumes", "GiB promised"], rows)
 
 
 def _show_settings(settings: "Settings") -> None:

@@ -1,7 +1,8 @@
 """What commands say: lines, tables, and failures that say what to do."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,18 @@ def say(line: str = "") -> None:
 def progress(line: str) -> None:
     """Say what goes on, on standard error: what a command answers may be piped elsewhere."""
     typer.secho(f"  {line}", err=True, dim=True)
+
+
+@contextmanager
+def bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of bytes on standard error; what is given is told those done and those expected (0: not known)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(label, total=None)
+        yield lambda done, whole: shown.update(task, completed=done, total=whole or None)
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

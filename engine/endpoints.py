@@ -6,9 +6,18 @@ from ipaddress import ip_network
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from engine.interfaces import remove_interface
+from engine.interfaces import remove_interface, replace_groups
 from engine.seed import OPERATOR
-from engine.state import Endpoint, EndpointService, NetworkInterface, PrefixList, PrefixListEntry, Route, Tag
+from engine.state import (
+    Endpoint,
+    EndpointGroup,
+    EndpointService,
+    NetworkInterface,
+    PrefixList,
+    PrefixListEntry,
+    Route,
+    Tag,
+)
 
 
 class Unusable(ValueError):
@@ -81,10 +90,27 @@ def interfaces_of(db: Session, endpoint_id: str) -> list[NetworkInterface]:
     return list(db.scalars(rows))
 
 
+def groups_of(db: Session, endpoint_id: str) -> list[str]:
+    """Return the ids of an endpoint's security groups, in the order in which they were named."""
+    rows = select(EndpointGroup.group_id).filter_by(endpoint_id=endpoint_id)
+    return list(db.scalars(rows.order_by(EndpointGroup.position, EndpointGroup.group_id)))
+
+
+def put_in_groups(db: Session, endpoint_id: str, group_ids: Sequence[str]) -> None:
+    """Put an endpoint, and all interfaces that it has, in these security groups and no others."""
+    db.execute(delete(EndpointGroup).where(EndpointGroup.endpoint_id == endpoint_id))
+    db.add_all(
+        EndpointGroup(endpoint_id=endpoint_id, group_id=id, position=position) for position, id in enumerate(group_ids)
+    )
+    for interface in interfaces_of(db, endpoint_id):
+        replace_groups(db, interface.id, group_ids)
+
+
 def forget_endpoint(db: Session, endpoint: Endpoint) -> None:
     """Delete an endpoint with its interfaces and routes."""
     for interface in interfaces_of(db, endpoint.id):
         remove_interface(db, interface)
+    db.execute(delete(EndpointGroup).where(EndpointGroup.endpoint_id == endpoint.id))
     db.execute(delete(Route).where(Route.target == endpoint.id))
     db.execute(delete(Tag).where(Tag.resource_id == endpoint.id))
     db.delete(endpoint)

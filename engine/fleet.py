@@ -1,17 +1,20 @@
 """Which drivers serve which region: the only place that names concrete ones."""
 
 import socket
+from collections.abc import Mapping
 from typing import Literal
 
 from sqlalchemy import select
 
-from engine.drivers.base import Drivers, Storage
+from engine.drivers.base import Disk, Drivers, Storage
 from engine.drivers.simulated import Simulated
 from engine.secrets import open_vault
-from engine.state import Host, Snapshot, Zone
+from engine.state import Host, Snapshot, Volume, Zone
 from engine.state.database import Database
 from settings import Settings
 
+_MADE = ("available", "in-use", "deleting")
+"""States of volumes that have a disk, but for those of a launch that has only begun."""
 NORTHBOUND = "unix:/var/run/ovn/ovnnb_db.sock"
 
 
@@ -29,6 +32,17 @@ def unknown_zones(settings: Settings, database: Database) -> list[str]:
     return sorted(settings.storage.keys() - there)
 
 
+def storages_of(drivers: Mapping[str, Drivers]) -> dict[str, Storage]:
+    """Return the stores of all regions by the names of their zones."""
+    return {zone: storage for each in drivers.values() for zone, storage in each.storages.items()}
+
+
+def local_storages(settings: Settings, database: Database) -> dict[str, Storage]:
+    """Return the stores that any process on this machine may use beside the worker, by the names of their zones."""
+    owner = open_vault(settings.secret_key, settings.data / "secret.key").identity
+    return _stores(settings, [zone for names in _zones(database).values() for zone in names], owner)
+
+
 def _zones(database: Database) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     with database.read() as db:
@@ -38,14 +52,20 @@ def _zones(database: Database) -> dict[str, list[str]]:
 
 
 def simulate(database: Database) -> Simulated:
-    """Return a simulator with the hosts, zones and snapshots of the database."""
+    """Return a simulator with the hosts, zones, stores, snapshots and disks of the database."""
     with database.read() as db:
-        hosts, zones = tuple(db.scalars(select(Host.name))), tuple(db.scalars(select(Zone.name)))
-        snapshots = db.execute(select(Snapshot.id, Snapshot.volume_size)).all()
-    backend = Simulated(hosts=hosts, zones=zones)
-    for storage in backend.storages.values():
-        for id, size in snapshots:
-            storage.add_snapshot(id, size)
+        hosts, zones = tuple(db.scalars(select(Host.name))), db.scalars(select(Zone)).all()
+        kept = select(Snapshot.id, Snapshot.volume_size, Snapshot.storage).where(Snapshot.state == "completed")
+        snapshots = db.execute(kept).all()
+        volumes = db.execute(select(Volume.zone, Volume.id, Volume.size).where(Volume.state.in_(_MADE))).all()
+    backend = Simulated(hosts=hosts, zones=tuple(zone.name for zone in zones))
+    stores = {zone.storage: backend.storages[zone.name] for zone in zones}
+    backend.storages.update((zone.name, stores[zone.storage]) for zone in zones)
+    for id, size, storage in snapshots:
+        for store in [stores[storage]] if storage else stores.values():
+            store.add_snapshot(id, size)
+    for zone, id, size in volumes:
+        backend.storages[zone].ensure_disk(Disk(id, size))
     return backend
 
 

@@ -13,8 +13,20 @@ import structlog
 from sqlalchemy import Select, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
-from engine import address_transfers, desired, nat_gateways, peerings, tasks
+from engine import (
+    address_transfers,
+    desired,
+    nat_gateways,
+    peerings,
+    root_replacements,
+    snapshot_drafts,
+    snapshots,
+    tasks,
+    volumes,
+)
 from engine.drivers.base import Compute, DriverError, Drivers, Storage
+from engine.imports import rows as imports
+from engine.imports import work
 from engine.machines import sync_devices
 from engine.state import (
     AddressTransfer,
@@ -42,6 +54,7 @@ SHOWN_AFTER_END = timedelta(hours=1)
 that was deleted or failed is too: "about an hour".
 """
 _REPLAYS_KEPT = timedelta(hours=48)
+_IMPORTS_SHOWN = timedelta(days=7)
 _PROMISES = {
     # Not boot_instance: should it fail, that one takes an instance away, and this may have run for years.
     "pending": "start_instance",
@@ -73,21 +86,26 @@ def reconcile(engine: Engine) -> None:
             if id(storage) not in seen:
                 seen.add(id(storage))
                 _reconcile_disks(engine, storage)
+    _sweep_imports(engine)
     _forget_the_past(engine)
 
 
 def _restore_lost_tasks(engine: Engine, region: str) -> None:
     with engine.database.read() as db:
-        lost = db.scalar(_without_task(region).limit(1)) is not None or nat_gateways.lost_tasks(db, region)
+        lost = db.scalar(_without_task(region).limit(1)) is not None
+        lost = lost or any(of.lost_tasks(db, region) for of in (nat_gateways, volumes, snapshots, imports))
+        lost = lost or root_replacements.any_lost(db, region)
     if not lost:
         return
     with engine.database.write() as db:
         for instance in db.scalars(_without_task(region)):
             log.warning("a task was lost", instance=instance.id, state=instance.state)
             tasks.start(db, instance.id, _PROMISES[instance.state], region)
-        for id, workflow in nat_gateways.lost_tasks(db, region).items():
-            log.warning("a task was lost", nat_gateway=id, workflow=workflow)
-            tasks.start(db, id, workflow, region)
+        for of in (nat_gateways, volumes, snapshots, imports):
+            for id, workflow in of.lost_tasks(db, region).items():
+                log.warning("a task was lost", of=id, workflow=workflow)
+                tasks.start(db, id, workflow, region)
+        root_replacements.end_lost(db, region)
 
 
 def _restore_lost_plugs(engine: Engine, region: str) -> None:
@@ -151,8 +169,9 @@ def _check_devices(engine: Engine, ids: Collection[str]) -> None:
             select(Instance.id).where(
                 Instance.id.in_(ids),
                 Instance.id.not_in(busy),
+                ~snapshots.taken_of(Instance.id),
                 ~exists().where(NetworkInterface.instance_id == Instance.id, NetworkInterface.id.in_(busy)),
-                ~exists().where(VolumeAttachment.instance_id == Instance.id, VolumeAttachment.volume_id.in_(busy)),
+                ~exists().where(VolumeAttachment.instance_id == Instance.id, VolumeAttachment.id.in_(busy)),
             )
         ).all()
     for id in idle:
@@ -196,7 +215,17 @@ def check_machine(engine: Engine, id: str) -> None:
 
 
 def _ended_by_itself(db: Session, instance: Instance) -> None:
-    """A guest that powered itself off is stopped, or terminated, as InstanceInitiatedShutdownBehavior says."""
+    """A guest that powered itself off is stopped, or terminated, as InstanceInitiatedShutdownBehavior says.
+
+    One that is off for an image or for another root volume, and whose task was lost, is started again by that.
+    """
+    paused = snapshots.is_paused(db, instance.id) and snapshots.PAUSE
+    replaced = root_replacements.under_way(db, instance.id) and root_replacements.WORKFLOW
+    workflow = paused or replaced
+    if workflow:
+        log.warning("a task was lost", of=instance.id, workflow=workflow)
+        tasks.start(db, instance.id, workflow, instance.region)
+        return
     log.info("a guest powered itself off", instance=instance.id)
     instance.state_reason_code = "Client.InstanceInitiatedShutdown"
     instance.state_reason = "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
@@ -285,6 +314,18 @@ def _remove(remove: Callable[[str], None], id: str) -> None:
         log.warning("could not be removed", id=id, error=str(error))
 
 
+def _sweep_imports(engine: Engine) -> None:
+    """End the work of imports that have no task: a worker began it while another one cancelled it."""
+    folders = list((engine.settings.data / "imports").glob("import-*"))
+    if not folders:
+        return
+    with engine.database.read() as db:
+        busy = set(db.scalars(select(Task.resource_id)))
+    for folder in folders:
+        if folder.name not in busy:
+            work.end(folder)
+
+
 def _forget_the_past(engine: Engine) -> None:
     now = datetime.now(UTC)
     over = select(Instance.id).where(Instance.state == "terminated", Instance.ended < timestamp(now - SHOWN_AFTER_END))
@@ -296,8 +337,10 @@ def _forget_the_past(engine: Engine) -> None:
             db.execute(delete(ConsoleOutput).where(ConsoleOutput.instance_id.in_(ended)))
             db.execute(delete(Instance).where(Instance.id.in_(ended)))
         nat_gateways.forget_ended(db, timestamp(now - SHOWN_AFTER_END))
+        imports.forget_ended(db, timestamp(now - _IMPORTS_SHOWN))
         db.execute(delete(AddressTransfer).where(~address_transfers.is_known()))
         db.execute(delete(Replay).where(Replay.created < timestamp(now - _REPLAYS_KEPT)))
         peerings.expire(db, timestamp(now))
+        snapshot_drafts.expire(db, timestamp(now))
         peerings.forget(db, timestamp(now - SHOWN_AFTER_END))
     engine.database.learn_sizes()

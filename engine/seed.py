@@ -15,6 +15,7 @@ The seed file (TOML or YAML) may name any of these; what it leaves out gets a de
     [[images]]
     id = "ami-0123456789abcdef0"
     name = "ubuntu-24.04"
+    family = "ubuntu-24.04"
     root_device = "/dev/sda1"
     size = 8
 """
@@ -32,7 +33,18 @@ from sqlalchemy.orm import Session
 
 from engine.default_vpc import make_default_vpc
 from engine.secrets import Vault
-from engine.state import AccessKey, Account, Host, Image, ImageBlockDevice, Region, Snapshot, Zone
+from engine.state import (
+    FAMILY,
+    AccessKey,
+    Account,
+    Host,
+    Image,
+    ImageBlockDevice,
+    Region,
+    Snapshot,
+    Zone,
+    family_of,
+)
 from settings import Settings
 
 OPERATOR = "000000000000"
@@ -59,6 +71,8 @@ class SeedRegion(_Strict):
 class SeedImage(_Strict):
     id: str = Field(default="", pattern=r"^(ami-([0-9a-f]{8}|[0-9a-f]{17}))?$")
     name: str
+    family: str = Field(default="", pattern=rf"^({FAMILY.pattern})?$", max_length=255)
+    """What parameters call its newest build by; empty: its name up to what tells the build."""
     description: str = ""
     architecture: Literal["x86_64", "arm64", "i386"] = "x86_64"
     platform: Literal["", "windows"] = ""
@@ -185,7 +199,8 @@ def add_image(db: Session, image: SeedImage, region: str, id: str, snapshot_id: 
         )
     )  # fmt: skip
     row = Image(
-        id=id, **owner, name=image.name, description=image.description, location=f"{image.owner}/{image.name}",
+        id=id, **owner, name=image.name, family=image.family or family_of(image.name),
+        description=image.description, location=f"{image.owner}/{image.name}",
         owner_alias="amazon" if operator else "", architecture=image.architecture, platform=image.platform,
         root_device_name=image.root_device, public=operator,
     )  # fmt: skip

@@ -6,11 +6,9 @@ ends (prctl(2), PR_SET_PDEATHSIG), so that a killed supervisor leaves nothing be
 for as long as it lives: a pid file that is not locked is stale, whatever process has that number by now.
 """
 
-import contextlib
 import ctypes
 import fcntl
 import gc
-import importlib
 import json
 import os
 import signal
@@ -19,10 +17,11 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, NoReturn
 
+from engine.lifelines import die_with
+from engine.processes import ALL, API
 from settings import Settings
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # prctl(2)
@@ -55,84 +54,9 @@ def environment(settings: Settings) -> dict[str, str]:
     return found
 
 
-# -- what the processes run --------------------------------------------------
-
-
-def _serve_api(settings: Settings) -> None:
-    """Serve wsgi:app. Granian forks one worker process, which may not outlive it either."""
-    import multiprocessing
-
-    from granian import Granian
-    from granian.constants import HTTPModes, Interfaces
-
-    multiprocessing.set_start_method("fork", force=True)
-    server = Granian(
-        "wsgi:app", settings.host, settings.port, interface=Interfaces.WSGI, workers=1, websockets=False,
-        blocking_threads=settings.threads, http=HTTPModes.http1, workers_kill_timeout=5, log_access=False,
-    )  # fmt: skip
-    server.serve(target_loader=partial(_load_app, os.getpid()), wrap_loader=False)
-
-
-def _load_app(parent: int) -> Any:
-    _die_with(parent)
-    _log_plainly()
-    _give_memory_back()
-    # Nothing of what is loaded is garbage, now or later: to look for some takes a sixth of the time to start.
-    gc.disable()
-    app = importlib.import_module("wsgi").app
-    gc.freeze()
-    gc.enable()
-    return app
-
-
-def _give_memory_back() -> None:
-    """Have glibc map every large block by itself, so that a reply of megabytes is given back when it is sent.
-
-    By default the size from which it does so grows with what was freed, and replies stay in the heap. See mallopt(3).
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-3, 256 * 1024)  # M_MMAP_THRESHOLD
-        mallopt(-8, 2)  # M_ARENA_MAX
-
-
-def _run_worker(settings: Settings) -> None:
-    from engine import worker
-
-    _log_plainly()
-    worker.run(settings)
-
-
-def _run_metadata(settings: Settings) -> None:
-    from engine.metadata import service
-
-    _log_plainly()
-    service.run(settings)
-
-
-def _log_plainly() -> None:
-    """Write lines of key=value to the log. structlog's own choice is colours, and tracebacks that show variables."""
-    import structlog
-
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-
-
-_API: dict[str, Callable[[Settings], None]] = {"api": _serve_api}
-_ALL = {**_API, "worker": _run_worker, "metadata": _run_metadata}
-
-
 def programs(settings: Settings) -> dict[str, Callable[[Settings], None]]:
     """Return what the processes of a deployment run, by name. A simulated one has its worker in the API's process."""
-    return _API if settings.engine == "simulated" else _ALL
+    return API if settings.engine == "simulated" else ALL
 
 
 # -- the supervising process -------------------------------------------------
@@ -238,7 +162,7 @@ def _become(name: str, parent: int | None, log: IO[bytes], run: Callable[[], Non
         _leave_terminal(log)
         ctypes.CDLL(None).prctl(_PR_SET_NAME, f"groundfog-{name}".encode()[:15], 0, 0, 0)
         if parent is not None:
-            _die_with(parent)
+            die_with(parent)
         for number in _ENDINGS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDINGS)
@@ -265,13 +189,6 @@ def _leave_terminal(log: IO[bytes]) -> None:
     sys.stdin, sys.stdout, sys.stderr = (
         os.fdopen(n, mode, closefd=False) for n, mode in ((0, "r"), (1, "w"), (2, "w"))
     )
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before we asked
-        os._exit(1)
 
 
 def _open_log(settings: Settings, name: str) -> IO[bytes]:

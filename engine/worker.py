@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from engine import tasks
 from engine.deployment import Deployment, open_deployment, register_hosts
+from engine.drivers.base import Drivers
 from engine.fleet import drivers_of
 from engine.reconciler import check_machine, reconcile
 from engine.state import ConsoleOutput, Instance, now
@@ -44,6 +45,11 @@ class Worker:
         self._threads: list[threading.Thread] = []
         self._consoles: dict[str, int] = {}
         self._due = threading.Condition()
+
+    @property
+    def drivers(self) -> Mapping[str, Drivers]:
+        """What the worker works with, by region."""
+        return self._engine.drivers
 
     def start(self) -> None:
         for drivers in {id(d): d for d in self._engine.drivers.values()}.values():

@@ -12,7 +12,7 @@ from botocore.exceptions import UnknownServiceError
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.model import OperationModel, ServiceModel
 
-SERVICES = ("ec2", "sts")
+SERVICES = ("ec2", "sts", "ssm", "ebs")
 """The services whose models may be loaded, by botocore's name."""
 
 _PROSE = ("documentation", "deprecatedMessage")

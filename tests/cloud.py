@@ -1,8 +1,9 @@
 """A whole cloud in one process: a real AWS client, the gateway, the worker, a simulated engine."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -11,11 +12,13 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from urllib3 import HTTPHeaderDict
 
 from engine import tasks
 from engine.fleet import simulate
 from engine.secrets import Vault
 from engine.seed import OPERATOR, Seed, SeedAccount, add_account, read_seed, sow
+from engine.snapshot_blocks import SnapshotBlocks
 from engine.state import Task, Zone
 from engine.state.database import Database
 from gateway.app import create_app
@@ -42,6 +45,13 @@ def _client(service: str, region: str, key: str, secret: str) -> Any:
     return client
 
 
+class _Raw(BytesIO):
+    """A reply's body, as botocore reads it: whole or by and by."""
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.read()
+
+
 class Cloud:
     """``ec2`` is the first account's client in us-east-1; ``client(...)`` makes others."""
 
@@ -59,7 +69,8 @@ class Cloud:
         self.backend = simulate(database)
         self.drivers = dict.fromkeys(self.regions, self.backend.drivers())
         self.engine = tasks.Engine(database, self.drivers, self.settings)
-        self.app = create_app(self.settings, database, self.vault, self.regions)
+        blocks = SnapshotBlocks(self.backend.storages, self.vault.sign)
+        self.app = create_app(self.settings, database, self.vault, self.regions, blocks=blocks)
         self.http = self.app.test_client()
         self.ec2 = self.client()
 
@@ -71,8 +82,7 @@ class Cloud:
     def send(self, request: Any) -> AWSResponse:
         headers = [(k, v.decode() if isinstance(v, bytes) else v) for k, v in request.headers.items()]
         answer = self.http.open(request.url, method=request.method, data=request.body, headers=headers)
-        raw = type("Raw", (), {"stream": lambda self, **_: iter([answer.data])})()
-        return AWSResponse(request.url, answer.status_code, dict(answer.headers), raw)
+        return AWSResponse(request.url, answer.status_code, HTTPHeaderDict(answer.headers.items()), _Raw(answer.data))
 
     def another_account(self, id: str = "222222222222") -> Any:
         """Return a client of a second account, made at the first call."""

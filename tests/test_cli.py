@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -172,13 +173,13 @@ def test_down_leaves_no_process(new: Groundfog) -> None:
 
 
 def processes_of(session: int) -> list[str]:
-    """Return the commands of every process in a session (setsid(2)), zombies apart."""
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in living()]
-    return [field[0] for field in fields if int(field[3]) == session and field[0] != "Z"]
-
-
-def living() -> list[str]:
-    return [entry for entry in os.listdir("/proc") if entry.isdigit() and Path(f"/proc/{entry}/stat").exists()]
+    """Return the states of every process in a session (setsid(2)), zombies apart."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may end while it is looked at
+            fields = Path(f"/proc/{entry}/stat").read_text().rpartition(") ")[2].split()
+            found += [fields[0]] if int(fields[3]) == session and fields[0] != "Z" else []
+    return found
 
 
 def test_up_after_down_finds_everything_again(new: Groundfog) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy import delete, select
 
 from engine import tasks
 from engine.addresses import Exhausted
-from engine.endpoints import forget_endpoint, interfaces_of
-from engine.interfaces import remove_interface, replace_groups
+from engine.endpoints import forget_endpoint, groups_of, interfaces_of, put_in_groups
+from engine.interfaces import remove_interface
 from engine.state import Endpoint, EndpointService, NetworkInterface, Route, RouteTable, Subnet, Vpc
 from engine.uplinks import settle_uplink
 from translators import tags
@@ -58,6 +58,7 @@ def create_vpc_endpoint(
         if route_table_ids:
             raise invalid("routeTableIds", route_table_ids, "An interface endpoint has no route tables.")
         groups = groups_in(call, vpc.id, security_group_ids or (), f"VPC {vpc.id}")
+        put_in_groups(call.db, endpoint.id, groups)
         _plug(call, vpc, endpoint, find_all(call, Subnet, subnet_ids or []), groups)
         tasks.start(call.db, endpoint.id, "create_endpoint", call.region, new=True)
     tags.put_at_creation(call, tag_specifications, {"vpc-endpoint": [endpoint.id]})
@@ -229,18 +230,15 @@ def _change_routes(
 def _change_groups(call: Call, endpoint: Endpoint, add: Sequence[str], remove: Sequence[str]) -> None:
     if not add and not remove:
         return
-    cards = interfaces_of(call.db, endpoint.id)
-    (shape,) = rows_of(call, ENDPOINTS, [endpoint.id])
-    held = [group["GroupId"] for group in shape["Groups"]]
+    held = groups_of(call.db, endpoint.id)
     for id in remove:
         if id not in held:
             refuse("InvalidGroup.NotFound", f"The security group '{id}' is not one of {endpoint.id}")
     wanted = [id for id in (*held, *add) if id not in remove]
     if not wanted:
         refuse("InvalidParameter", "An interface endpoint needs a security group.")
-    groups = groups_in(call, endpoint.vpc_id, wanted, f"endpoint {endpoint.id}")
-    for card in cards:
-        replace_groups(call.db, card.id, groups)
+    put_in_groups(call.db, endpoint.id, groups_in(call, endpoint.vpc_id, wanted, f"endpoint {endpoint.id}"))
+    for card in interfaces_of(call.db, endpoint.id):
         tasks.start(call.db, card.id, "sync_port", call.region)
 
 
@@ -248,15 +246,11 @@ def _change_subnets(call: Call, endpoint: Endpoint, add: Sequence[str], remove: 
     if not add and not remove:
         return
     cards = {card.subnet_id: card for card in interfaces_of(call.db, endpoint.id)}
-    (shape,) = rows_of(call, ENDPOINTS, [endpoint.id])
     for id in remove:
         if id not in cards:
             raise not_found(Subnet, id)
         _unplug(call, cards[id])
-    groups = [group["GroupId"] for group in shape["Groups"]]
-    vpc = find(call, Vpc, endpoint.vpc_id)
-    if not groups:
-        groups = groups_in(call, vpc.id, (), f"VPC {vpc.id}")
+    vpc, groups = find(call, Vpc, endpoint.vpc_id), groups_of(call.db, endpoint.id)
     call.db.flush()
     _plug(call, vpc, endpoint, find_all(call, Subnet, list(dict.fromkeys(add))), groups)
     tasks.start(call.db, endpoint.id, "create_endpoint", call.region)

@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, and_, select
 
 from engine.state import (
     Endpoint,
+    EndpointGroup,
     EndpointService,
-    InterfaceGroup,
     NetworkInterface,
     Route,
     SecurityGroup,
@@ -29,12 +29,10 @@ _interfaces = json_rows(
     select(Zone.zone_id).where(Zone.name == NetworkInterface.zone).scalar_subquery(),
     where=_cards, order=(NetworkInterface.id,),
 )  # fmt: skip
-_groups = (
-    select(json_rows(
-        InterfaceGroup.group_id, SecurityGroup.name,
-        where=and_(InterfaceGroup.interface_id == NetworkInterface.id, SecurityGroup.id == InterfaceGroup.group_id),
-        order=(InterfaceGroup.position,),
-    )).where(_cards).order_by(NetworkInterface.id).limit(1).scalar_subquery()
+_groups = json_rows(
+    EndpointGroup.group_id, SecurityGroup.name,
+    where=and_(EndpointGroup.endpoint_id == Endpoint.id, SecurityGroup.id == EndpointGroup.group_id),
+    order=(EndpointGroup.position,),
 )  # fmt: skip
 
 
@@ -51,7 +49,7 @@ def _shape(row: Any) -> dict[str, Any]:
         "PolicyDocument": row.policy,
         "RouteTableIds": list(dict.fromkeys(table for (table,) in json.loads(row.tables))),
         "SubnetIds": [subnet for _, subnet, _, _ in cards],
-        "Groups": [{"GroupId": id, "GroupName": name} for id, name in json.loads(row.groups or "[]")],
+        "Groups": [{"GroupId": id, "GroupName": name} for id, name in json.loads(row.groups)],
         "NetworkInterfaceIds": [id for id, *_ in cards],
         "IpAddressType": "ipv4",
         "DnsOptions": {"DnsRecordIpType": row.dns_record_ip_type},

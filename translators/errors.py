@@ -4,11 +4,14 @@ from typing import NoReturn
 
 
 class Ec2Error(Exception):
-    """An answer in EC2's words: ``code``, a message, and the HTTP status."""
+    """An answer in EC2's words: ``code``, a message, and the HTTP status.
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    An action of another service uses that one's codes; ``members`` are what its error's shape has besides a message.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400, **members: str) -> None:
         super().__init__(message)
-        self.code, self.status = code, status
+        self.code, self.status, self.members = code, status, members
 
 
 # Source: "Error codes for the Amazon EC2 API", client errors; the spelling of each is EC2's own.
@@ -25,15 +28,15 @@ _NOT_FOUND = {
         "These flow log ids in the input list are not found: [TotalCount: {count}] {}",
     ),
     "Image": ("InvalidAMIID.NotFound", "The image id '[{}]' does not exist"),
+    "ImportImageTask": ("InvalidConversionTaskId", "The import task ID '{}' does not exist"),
+    "ImportSnapshotTask": ("InvalidConversionTaskId", "The import task ID '{}' does not exist"),
     "InsightsAnalysis": (
         "InvalidNetworkInsightsAnalysisId.NotFound",
         "The network insights analysis ID '{}' does not exist",
     ),
     "InsightsPath": ("InvalidNetworkInsightsPathId.NotFound", "The network insights path ID '{}' does not exist"),
     "Instance": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
-    "InterfacePermission": (
-        "InvalidNetworkInterfacePermissionID.NotFound", "The network interface permission ID '{}' does not exist"
-    ),
+    "InterfacePermission": ("InvalidPermissionID.NotFound", "The permission ID '{}' does not exist"),
     "InternetGateway": ("InvalidInternetGatewayID.NotFound", "The internetGateway ID '{}' does not exist"),
     "KeyPair": ("InvalidKeyPair.NotFound", "The key pair '{}' does not exist"),
     "NatGateway": ("NatGatewayNotFound", "The Nat Gateway {} was not found"),
@@ -41,6 +44,9 @@ _NOT_FOUND = {
     "NetworkInterface": ("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '{}' does not exist"),
     "Peering": ("InvalidVpcPeeringConnectionID.NotFound", "The vpcPeeringConnection ID '{}' does not exist"),
     "PrefixList": ("InvalidPrefixListID.NotFound", "The prefix list ID '{}' does not exist"),
+    "RootReplacement": (
+        "InvalidReplaceRootVolumeTaskId.NotFound", "The replace root volume task ID '{}' does not exist"
+    ),
     "RouteTable": ("InvalidRouteTableID.NotFound", "The routeTable ID '{}' does not exist"),
     "SecurityGroup": ("InvalidGroup.NotFound", "The security group '{}' does not exist"),
     "SecurityGroupRule": ("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '{}' does not exist"),
@@ -52,6 +58,8 @@ _NOT_FOUND = {
 
 _MALFORMED = {
     "Image": "InvalidAMIID.Malformed",
+    "ImportImageTask": "InvalidConversionTaskId.Malformed",
+    "ImportSnapshotTask": "InvalidConversionTaskId.Malformed",
     "Instance": "InvalidInstanceID.Malformed",
     "NatGateway": "NatGatewayMalformed",
     "Peering": "InvalidVpcPeeringConnectionId.Malformed",

@@ -2,23 +2,22 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, select
 
-from engine.state import Account, Image, LaunchPermission, timestamp
+from engine.state import Account, Image, ImageBlockDevice, LaunchPermission
+from translators.block_public_access import refuse_if_images_are_blocked
 from translators.errors import Ec2Error, combination, invalid, missing, unsupported
 from translators.find import find
 from translators.images import find_visible_image
 from translators.registry import Call, Result, action
 
 _LONGEST_DESCRIPTION = 255
-_YEAR = timedelta(days=365.25)
 
 _VALUES: dict[str, tuple[str, Callable[[Image], str]]] = {
     "bootMode": ("BootMode", lambda image: image.boot_mode),
-    "deregistrationProtection": ("DeregistrationProtection", lambda image: "disabled"),
+    "deregistrationProtection": ("DeregistrationProtection", lambda image: image.deregistration_protection),
     "description": ("Description", lambda image: image.description),
     "imdsSupport": ("ImdsSupport", lambda image: image.imds_support),
     "kernel": ("KernelId", lambda image: ""),
@@ -141,6 +140,13 @@ def _permit(call: Call, image: Image, change: Mapping[str, Sequence[Mapping[str,
         raise missing("launchPermission")
     adding, removing = [_whom(item) for item in add], [_whom(item) for item in remove]
     _check_accounts(call, [account for account in adding if account != "all"])
+    if adding and image.state == "disabled":
+        raise Ec2Error("IncorrectState", f"The image '{image.id}' is disabled: it cannot be shared.")
+    if adding and _is_encrypted(call, image):
+        text = "The image '{}' cannot be shared: its snapshots are encrypted with the EBS default key."
+        raise Ec2Error("OperationNotPermitted", text.format(image.id))
+    if "all" in adding and not image.public:
+        refuse_if_images_are_blocked(call)
     held = set(call.db.scalars(select(LaunchPermission.account).where(LaunchPermission.image_id == image.id)))
     if "all" in (*adding, *removing):
         image.public = "all" in adding and "all" not in removing
@@ -151,6 +157,13 @@ def _permit(call: Call, image: Image, change: Mapping[str, Sequence[Mapping[str,
     call.db.execute(
         delete(LaunchPermission).where(LaunchPermission.image_id == image.id, LaunchPermission.account.in_(gone))
     )
+
+
+def _is_encrypted(call: Call, image: Image) -> bool:
+    """Say whether other accounts could not read an image's snapshots: EC2 shares no key that it manages itself."""
+    encrypted = (ImageBlockDevice.encrypted.is_(True), ImageBlockDevice.snapshot_id != "")
+    rows = select(ImageBlockDevice.image_id).where(ImageBlockDevice.image_id == image.id, *encrypted)
+    return call.db.scalar(rows.limit(1)) is not None
 
 
 def _whom(item: Mapping[str, str]) -> str:
@@ -187,25 +200,10 @@ _CHANGES: dict[str, Callable[[Call, Image, Any], None]] = {
 @action
 def reset_image_attribute(call: Call, *, attribute: str, image_id: str) -> Result:
     """Take every launch permission back; EC2 resets no other attribute."""
-    image = own_image(call, image_id)
-    image.public = False
-    call.db.execute(delete(LaunchPermission).where(LaunchPermission.image_id == image.id))
+    take_permissions_back(call, own_image(call, image_id))
     return {}
 
 
-@action
-def enable_image_deprecation(call: Call, *, image_id: str, deprecate_at: datetime) -> Result:
-    """EC2 rounds to the nearest minute, and looks ten years ahead: of a public image, two years from its creation."""
-    image = own_image(call, image_id)
-    present = datetime.now(UTC)
-    latest = datetime.fromisoformat(image.created) + 2 * _YEAR if image.public else present + 10 * _YEAR
-    if not present <= deprecate_at <= latest:
-        raise invalid("DeprecateAt", timestamp(deprecate_at), f"It must be a time from now to {timestamp(latest)}.")
-    image.deprecation_time = timestamp((deprecate_at + timedelta(seconds=30)).replace(second=0, microsecond=0))
-    return {"Return": True}
-
-
-@action
-def disable_image_deprecation(call: Call, *, image_id: str) -> Result:
-    own_image(call, image_id).deprecation_time = ""
-    return {"Return": True}
+def take_permissions_back(call: Call, image: Image) -> None:
+    image.public = False
+    call.db.execute(delete(LaunchPermission).where(LaunchPermission.image_id == image.id))

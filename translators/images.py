@@ -12,16 +12,18 @@ from translators.describe import Listing, describe, tag_set, tags_of
 from translators.errors import Ec2Error, malformed, not_found
 from translators.filters import constant, through
 from translators.find import check_ids
+from translators.image_families import named_by, parameter_name
 from translators.registry import Call, Result, action
 from translators.snapshots import account_id
 
 _ALIASES = ("amazon", "aws-backup-vault", "aws-marketplace")
 
 _device = ImageBlockDevice.image_id == Image.id
+_disk = and_(_device, ImageBlockDevice.virtual_name == "")
 _devices = json_rows(
     ImageBlockDevice.device, ImageBlockDevice.snapshot_id, ImageBlockDevice.size, ImageBlockDevice.volume_type,
     ImageBlockDevice.iops, ImageBlockDevice.throughput, ImageBlockDevice.delete_on_termination,
-    ImageBlockDevice.encrypted,
+    ImageBlockDevice.encrypted, ImageBlockDevice.virtual_name,
     where=_device, order=(ImageBlockDevice.device,),
 )  # fmt: skip
 
@@ -38,6 +40,7 @@ def _shape(row: Any) -> dict[str, Any]:
         "Name": row.name,
         "Description": row.description or None,
         "State": row.state,
+        "StateReason": {"Code": row.state_reason_code, "Message": row.state_reason} if row.state_reason_code else None,
         "CreationDate": row.created,
         "Architecture": row.architecture,
         "Platform": row.platform or None,
@@ -55,13 +58,19 @@ def _shape(row: Any) -> dict[str, Any]:
         "ImdsSupport": row.imds_support or None,
         "TpmSupport": row.tpm_support or None,
         "DeprecationTime": row.deprecation_time or None,
-        "DeregistrationProtection": "disabled",
+        "DeregistrationProtection": row.deregistration_protection,
+        "SourceInstanceId": row.source_instance_id or None,
+        "SourceImageId": row.source_image_id or None,
+        "SourceImageRegion": row.source_image_region or None,
+        "PublicSsmParameterName": row.parameter or None,
         "Tags": tag_set(row.tags),
     }
 
 
 def _mapping(device: Sequence[Any]) -> dict[str, Any]:
-    name, snapshot, size, volume_type, iops, throughput, delete, encrypted = device
+    name, snapshot, size, volume_type, iops, throughput, delete, encrypted, virtual = device
+    if virtual:
+        return {"DeviceName": name, "VirtualName": virtual}
     return {
         "DeviceName": name,
         "Ebs": {
@@ -89,18 +98,20 @@ IMAGES = Listing(
         Image.id, Image.location, Image.public, Image.account, Image.owner_alias, Image.name, Image.description,
         Image.state, Image.created, Image.architecture, Image.platform, Image.root_device_name,
         Image.virtualization_type, Image.ena_support, Image.sriov_net_support, Image.boot_mode, Image.imds_support,
-        Image.tpm_support, Image.deprecation_time, _devices.label("devices"), tags_of(Image),
+        Image.tpm_support, Image.deprecation_time, Image.state_reason_code, Image.state_reason,
+        Image.deregistration_protection, Image.source_instance_id, Image.source_image_id, Image.source_image_region,
+        parameter_name().label("parameter"), _devices.label("devices"), tags_of(Image),
     ),
     shape=_shape,
     visible=_visible,
     filters={
         "architecture": Image.architecture,
-        "block-device-mapping.delete-on-termination": through(ImageBlockDevice.delete_on_termination, _device),
+        "block-device-mapping.delete-on-termination": through(ImageBlockDevice.delete_on_termination, _disk),
         "block-device-mapping.device-name": through(ImageBlockDevice.device, _device),
-        "block-device-mapping.encrypted": through(ImageBlockDevice.encrypted, _device),
-        "block-device-mapping.snapshot-id": through(ImageBlockDevice.snapshot_id, _device),
-        "block-device-mapping.volume-size": through(ImageBlockDevice.size, _device),
-        "block-device-mapping.volume-type": through(ImageBlockDevice.volume_type, _device),
+        "block-device-mapping.encrypted": through(ImageBlockDevice.encrypted, _disk),
+        "block-device-mapping.snapshot-id": through(ImageBlockDevice.snapshot_id, _disk),
+        "block-device-mapping.volume-size": through(ImageBlockDevice.size, _disk),
+        "block-device-mapping.volume-type": through(ImageBlockDevice.volume_type, _disk),
         "boot-mode": Image.boot_mode,
         "creation-date": Image.created,
         "description": Image.description,
@@ -126,7 +137,7 @@ IMAGES = Listing(
         "platform": Image.platform,
         "product-code": _NEVER,
         "product-code.type": _NEVER,
-        "public-ssm-parameter-name": _NEVER,
+        "public-ssm-parameter-name": named_by,
         "ramdisk-id": _NEVER,
         "root-device-name": Image.root_device_name,
         "root-device-type": constant("ebs"),
@@ -137,13 +148,13 @@ IMAGES = Listing(
         "scan-result.informational-fix-available-since": _NEVER,
         "scan-result.low-fix-available-since": _NEVER,
         "scan-result.medium-fix-available-since": _NEVER,
-        "source-image-id": _NEVER,
-        "source-image-region": _NEVER,
-        "source-instance-id": _NEVER,
+        "source-image-id": Image.source_image_id,
+        "source-image-region": Image.source_image_region,
+        "source-instance-id": Image.source_instance_id,
         "sriov-net-support": Image.sriov_net_support,
         "state": Image.state,
-        "state-reason-code": _NEVER,
-        "state-reason-message": _NEVER,
+        "state-reason-code": Image.state_reason_code,
+        "state-reason-message": Image.state_reason,
         "virtualization-type": Image.virtualization_type,
     },
 )  # fmt: skip
@@ -206,10 +217,11 @@ def _shared_with(call: Call, users: Sequence[str]) -> ColumnElement[bool]:
     return or_(false(), *tests)
 
 
-def find_visible_image(call: Call, image_id: str) -> Image:
+def find_visible_image(call: Call, image_id: str, region: str = "") -> Image:
     """Return an image that the caller may launch, in whatever state it is."""
     check_ids(Image, [image_id])
-    image = call.db.scalar(select(Image).where(_visible, Image.id == image_id), call.owner)
+    scope = {"account": call.account, "region": region or call.region}
+    image = call.db.scalar(select(Image).where(_visible, Image.id == image_id), scope)
     if image is not None:
         return image
     mine = (Instance.image_id == image_id, Instance.account == call.account, Instance.region == call.region)
@@ -238,8 +250,9 @@ def find_image(call: Call, image_id: str) -> Any:
 _DEVICES = Prepared(
     select(
         ImageBlockDevice.device, ImageBlockDevice.size, ImageBlockDevice.snapshot_id, ImageBlockDevice.volume_type,
-        ImageBlockDevice.delete_on_termination,
-    ).where(ImageBlockDevice.image_id == bindparam("id"))
+        ImageBlockDevice.iops, ImageBlockDevice.throughput, ImageBlockDevice.delete_on_termination,
+        ImageBlockDevice.encrypted,
+    ).where(ImageBlockDevice.image_id == bindparam("id"), ImageBlockDevice.virtual_name == "")
 )  # fmt: skip
 
 

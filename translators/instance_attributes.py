@@ -204,7 +204,10 @@ def _set_devices(call: Call, instance: Instance, mappings: list[dict[str, Any]])
     held = {a.device: a for a in call.db.scalars(select(VolumeAttachment).filter_by(instance_id=instance.id))}
     for mapping in mappings:
         device, ebs = mapping.get("DeviceName", ""), mapping.get("Ebs") or {}
-        if device not in held or set(ebs) - {"DeleteOnTermination", "VolumeId"}:
+        for name in ("NoDevice", "VirtualName"):
+            if mapping.get(name) is not None:
+                raise unsupported(f"BlockDeviceMapping.{name}", "Attach or detach the volume instead.")
+        if device not in held or ebs.get("VolumeId", held[device].volume_id) != held[device].volume_id:
             raise Ec2Error("InvalidInstanceAttributeValue", f"No device is currently mapped at {device}")
         if "DeleteOnTermination" in ebs:
             held[device].delete_on_termination = ebs["DeleteOnTermination"]

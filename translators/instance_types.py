@@ -74,7 +74,7 @@ def _ebs_info(kind: InstanceType) -> dict[str, Any]:
     limits = kind.ebs
     return {
         "EbsOptimizedSupport": "default" if limits else "unsupported",
-        "EncryptionSupport": "unsupported",
+        "EncryptionSupport": "supported",
         "NvmeSupport": "unsupported",
         "EbsOptimizedInfo": limits
         and {

@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from engine import placement, tasks
 from engine.addresses import Exhausted
 from engine.interfaces import lend_at_start
-from engine.state import Instance, now
+from engine.state import Instance, VolumeAttachment, now
 from translators.describe import describe
-from translators.errors import Ec2Error, refuse
+from translators.device_names import BOOT
+from translators.errors import Ec2Error, invalid, refuse
 from translators.find import find_all
 from translators.instance_listing import INSTANCES, state
 from translators.memo import Memo
@@ -49,6 +50,7 @@ def _start(call: Call, instance: Instance) -> None:
     if instance.state in ("running", "pending"):
         return
     _require(instance, ("stopped",), "started")
+    _require_root(call, instance)
     try:
         instance.host = placement.claim(call.db, call.region, instance.vcpus, instance.memory_mib)
     except placement.NoCapacity:
@@ -57,6 +59,12 @@ def _start(call: Call, instance: Instance) -> None:
     instance.launch_time, instance.transition_reason = now(), ""
     _lend(call, instance)
     tasks.start(call.db, instance.id, "start_instance", call.region)
+
+
+def _require_root(call: Call, instance: Instance) -> None:
+    if not call.db.scalar(select(VolumeAttachment.id).filter_by(instance_id=instance.id, guest_device=BOOT)):
+        text = f"Instance does not have a volume attached at root ({instance.root_device_name})"
+        raise invalid("instanceId", instance.id, text)
 
 
 def _lend(call: Call, instance: Instance) -> None:

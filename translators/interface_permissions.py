@@ -23,7 +23,8 @@ def _shape(row: Any) -> dict[str, Any]:
         "NetworkInterfaceId": row.interface_id,
         "AwsAccountId": row.grantee,
         "Permission": row.permission,
-        "PermissionState": {"State": "granted"},
+        # As EC2 writes it (and the documentation of the aws CLI shows it), though its model has small letters.
+        "PermissionState": {"State": "GRANTED"},
     }
 
 

@@ -12,16 +12,16 @@ from engine import tasks
 from engine.default_vpc import new_id
 from engine.interface_addresses import count
 from engine.placement import NoCapacity, claim
-from engine.state import Instance, KeyPair, Volume, VolumeAttachment, Zone, now
+from engine.state import Instance, KeyPair, Zone, now
 from engine.state.prepared import put
-from translators import tags
+from translators import launch_disks, tags
 from translators.catalogue import InstanceType, find_type
 from translators.describe import rows_of
 from translators.errors import Ec2Error, combination, invalid, refuse, unsupported
+from translators.image_families import resolve
 from translators.images import block_devices, find_image
 from translators.instance_listing import INSTANCES
 from translators.interface_addresses import check_limit
-from translators.launch_disks import Device, devices, guest_names
 from translators.launch_network import Card, cards, plug
 from translators.metadata_options import checked_options
 from translators.registry import Call, Result, action
@@ -38,7 +38,7 @@ class _Plan:
     image: Any
     kind: InstanceType
     cards: list[Card]
-    devices: list[Device]
+    devices: list[launch_disks.Device]
     attributes: dict[str, Any]
     vcpus: int
 
@@ -84,7 +84,7 @@ def run_instances(
     _refuse_unless(enclave_options, "EnclaveOptions", False)
     if not image_id:
         raise Ec2Error("MissingParameter", "The request must contain the parameter ImageId")
-    image, kind = find_image(call, image_id), find_type(call, instance_type)
+    image, kind = find_image(call, resolve(call, image_id)), find_type(call, instance_type)
     zone = _zone(call, placement)
     addresses = {
         "PrivateIpAddress": private_ip_address,
@@ -111,10 +111,11 @@ def run_instances(
         "ebs_optimized": ebs_optimized,
         "auto_recovery": (maintenance_options or {}).get("AutoRecovery", "default"),
     }
-    disks = devices(call, block_devices(call, image), image.root_device_name, block_device_mappings)
+    disks = launch_disks.devices(call, block_devices(call, image), image.root_device_name, block_device_mappings)
     plan = _Plan(image, kind, plugged, disks, attributes, vcpus)
     reservation = new_id("r")
     hosts = _hosts(call, plan, min_count, max_count)
+    launch_disks.check_limits(call, kind, len(plugged), disks, len(hosts))
     launched = [_launch(call, plan, reservation, number, host) for number, host in enumerate(hosts)]
     _tag(call, tag_specifications, launched)
     instances = rows_of(call, INSTANCES, [instance for instance, _, _ in launched])
@@ -242,19 +243,7 @@ def _launch(call: Call, plan: _Plan, reservation: str, index: int, host: str) ->
         vpc_id=subnet.vpc_id, subnet_id=subnet.id, client_token=call.client_token,
         ena_support=plan.image.ena_support, private_ip=interfaces[0].private_ip, **plan.attributes,
     )  # fmt: skip
-    volumes = []
-    for device, guest_name in zip(plan.devices, guest_names(len(plan.devices)), strict=True):
-        volume_id = Volume.new_id()
-        put(
-            call.db, Volume, id=volume_id, **call.owner, zone=subnet.zone, size=device.size,
-            snapshot_id=device.snapshot_id, volume_type=device.volume_type, iops=device.iops,
-            throughput=device.throughput, state="in-use",
-        )  # fmt: skip
-        put(
-            call.db, VolumeAttachment, volume_id=volume_id, instance_id=id, device=device.name,
-            guest_device=guest_name, state="attaching", delete_on_termination=device.delete, attach_time=moment,
-        )  # fmt: skip
-        volumes.append(volume_id)
+    volumes = launch_disks.attach_new(call, id, subnet.zone, moment, plan.devices)
     tasks.start(call.db, id, "boot_instance", call.region, new=True)
     return id, volumes, [interface.id for interface in interfaces]
 

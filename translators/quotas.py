@@ -54,6 +54,15 @@ _LIMITS: dict[str, tuple[int, str, str]] = {
         "FlowLogsLimitExceeded",
         "The maximum number of flow logs for this resource has been reached.",
     ),
+    "volumes": (10_000, "VolumeLimitExceeded", "The maximum number of volumes has been reached."),
+    "GiB of volumes": (
+        307_200, "VolumeLimitExceeded", "You have exceeded your maximum storage limit of {} GiB in this region."
+    ),
+    "provisioned IOPS of volumes": (
+        300_000, "MaxIOPSLimitExceeded", "You have exceeded your maximum provisioned IOPS limit of {} in this region."
+    ),
+    "active imports": (20, "ResourceCountExceeded", "You have exceeded the limit of {} active import tasks."),
+    "snapshots": (100_000, "SnapshotLimitExceeded", "The maximum number of snapshots has been reached."),
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
     "network ACLs per VPC": (200, "NetworkAclLimitExceeded", "The maximum number of network ACLs has been reached."),
     "route tables per VPC": (200, "RouteTableLimitExceeded", "The maximum number of route tables has been reached."),

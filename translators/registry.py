@@ -1,7 +1,7 @@
 """Which EC2 actions exist, and the one way to perform them.
 
 ``@action`` on ``run_instances`` makes it RunInstances. The keyword arguments a function names are the parameters
-we support; any other is refused. A function whose name begins with ``describe_`` or ``get_`` cannot write.
+we support; any other is refused. A function whose name begins with ``describe_``, ``get_`` or ``list_`` cannot write.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from engine.snapshot_blocks import SnapshotBlocks
 from engine.state import Replay
 from engine.state.database import Database
 from engine.state.prepared import Prepared, put
@@ -28,7 +29,7 @@ Function = Callable[..., Result | None]
 
 ACTIONS: dict[str, Function] = {}
 _PARAMETERS: dict[str, frozenset[str]] = {}
-_READS = ("describe_", "get_")
+_READS = ("describe_", "get_", "list_")
 _TRIES = 6
 
 
@@ -43,6 +44,8 @@ class Call:
     client_token: str = ""
     principal: str = ""
     writes: bool = False
+    blocks: SnapshotBlocks | None = None
+    """The stores, for the actions that read and write what is in snapshots."""
 
     @property
     def owner(self) -> dict[str, str]:
@@ -78,6 +81,7 @@ class Caller:
     database: Database
     settings: Settings
     principal: str = ""
+    blocks: SnapshotBlocks | None = None
 
 
 def perform(caller: Caller, name: str, params: dict[str, Any]) -> Result:
@@ -144,7 +148,7 @@ def _write(
 
 
 def _call(caller: Caller, db: Session, token: str = "", writes: bool = False) -> Call:
-    return Call(caller.account, caller.region, db, caller.settings, token, caller.principal, writes)
+    return Call(caller.account, caller.region, db, caller.settings, token, caller.principal, writes, caller.blocks)
 
 
 def _dry_run() -> Ec2Error:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from engine import tasks
 from engine.default_vpc import ANYWHERE, ANYWHERE_6, egress_to_anywhere
-from engine.state import InterfaceGroup, Peering, SecurityGroup, SecurityGroupRule, Vpc, json_rows
+from engine.state import EndpointGroup, InterfaceGroup, Peering, SecurityGroup, SecurityGroupRule, Vpc, json_rows
 from engine.vpc_ranges import has_ipv6
 from translators import tags
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
@@ -186,7 +186,7 @@ def delete_security_group(call: Call, *, group_id: str | None = None, group_name
     if group.name == "default":
         text = f'the specified group: "{group.id}" name: "{group.name}" cannot be deleted by a user'
         raise Ec2Error("CannotDelete", text)
-    used = exists().where(InterfaceGroup.group_id == group.id)
+    used = exists().where(InterfaceGroup.group_id == group.id) | exists().where(EndpointGroup.group_id == group.id)
     others = (SecurityGroupRule.group_id != group.id, SecurityGroupRule.peer_vpc_id == "")
     named = exists().where(SecurityGroupRule.peer_group_id == group.id, *others)
     if call.db.scalar(select(used | named)):

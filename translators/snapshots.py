@@ -1,16 +1,18 @@
-"""Snapshots: the account's own, and those of the operator's public images, which everybody may make volumes from."""
+"""Snapshots: the account's own, those that others share with it or everybody, and the operator's public images'."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, exists, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, false, or_, select
 
 from engine.seed import OPERATOR
-from engine.state import Image, ImageBlockDevice, Snapshot
+from engine.snapshots import DELETED
+from engine.state import AccountSettings, Image, ImageBlockDevice, Snapshot, SnapshotPermission
 from translators.describe import Listing, describe, tag_set, tags_of
+from translators.ebs_encryption import key_shown
 from translators.errors import Ec2Error, not_found
 from translators.filters import constant
-from translators.find import check_ids
+from translators.find import check_ids, find
 from translators.registry import Call, Result, action
 
 _ALIAS = "amazon"
@@ -23,31 +25,53 @@ def _shape(row: Any) -> dict[str, Any]:
         "VolumeId": row.volume_id,
         "VolumeSize": row.volume_size,
         "State": row.state,
+        "StateMessage": row.state_message or None,
         "Progress": row.progress,
         "StartTime": row.created,
+        "CompletionTime": row.completed or None,
         "OwnerId": row.account,
         "OwnerAlias": row.alias or None,
         "Description": row.description,
         "Encrypted": row.encrypted,
+        "KmsKeyId": key_shown(row),
         "StorageTier": "standard",
+        "TransferType": "standard" if row.source_id else None,
         "Tags": tag_set(row.tags),
     }
 
 
-_public = and_(
+_of_public_image = and_(
     Snapshot.account == OPERATOR,
     exists().where(
         ImageBlockDevice.snapshot_id == Snapshot.id, ImageBlockDevice.image_id == Image.id, Image.public.is_(True)
     ),
 )
-_alias = case((_public, _ALIAS), else_="")
-_restorable = and_(or_(Snapshot.account == bindparam("account"), _public), Snapshot.region == bindparam("region"))
+_blocked = exists().where(
+    AccountSettings.account == Snapshot.account,
+    AccountSettings.region == Snapshot.region,
+    AccountSettings.snapshot_sharing == "block-all-sharing",
+)
+_public = or_(_of_public_image, and_(Snapshot.public.is_(True), ~_blocked))
+_alias = case((_of_public_image, _ALIAS), else_="")
+
+
+def _shared_with(account: Any) -> ColumnElement[bool]:
+    return exists().where(SnapshotPermission.snapshot_id == Snapshot.id, SnapshotPermission.account == account)
+
+
+_ours: ColumnElement[str] = bindparam("account")
+_restorable = and_(
+    Snapshot.region == bindparam("region"),
+    Snapshot.state != DELETED,
+    or_(Snapshot.account == _ours, _public, _shared_with(_ours)),
+)
 
 SNAPSHOTS = Listing(
     kind=Snapshot,
     columns=(
         Snapshot.id, Snapshot.volume_id, Snapshot.volume_size, Snapshot.state, Snapshot.progress, Snapshot.created,
-        Snapshot.account, Snapshot.description, Snapshot.encrypted, _alias.label("alias"), tags_of(Snapshot),
+        Snapshot.account, Snapshot.region, Snapshot.description, Snapshot.encrypted, Snapshot.state_message,
+        Snapshot.completed, Snapshot.source_id, _alias.label("alias"), tags_of(Snapshot),
     ),
     shape=_shape,
     visible=_restorable,
@@ -61,7 +85,7 @@ SNAPSHOTS = Listing(
         "start-time": Snapshot.created,
         "status": Snapshot.state,
         "storage-tier": constant("standard"),
-        "transfer-type": constant("standard"),
+        "transfer-type": case((Snapshot.source_id != "", "standard"), else_=""),
         "volume-id": Snapshot.volume_id,
         "volume-size": Snapshot.volume_size,
     },
@@ -100,9 +124,17 @@ def _owned_by(call: Call, owners: Sequence[str]) -> ColumnElement[bool]:
 
 
 def _restorable_by(call: Call, users: Sequence[str]) -> ColumnElement[bool]:
-    """Everybody may use public snapshots; one's own are nobody else's until permissions can be given."""
-    accounts = {call.account if user == "self" else account_id(user) for user in users if user != "all"}
-    return or_(_public, Snapshot.account == call.account) if call.account in accounts else _public
+    """Match what these may make volumes of: ``self``, ``all``, and other accounts as far as the caller's own go."""
+    tests: list[ColumnElement[bool]] = []
+    for user in users:
+        account = call.account if user == "self" else user if user == "all" else account_id(user)
+        if account == "all":
+            tests.append(_public)
+        elif account == call.account:
+            tests.append(or_(Snapshot.account == account, _shared_with(account)))
+        else:
+            tests.append(and_(Snapshot.account == call.account, _shared_with(account)))
+    return or_(false(), *tests)
 
 
 def account_id(text: str) -> str:
@@ -112,12 +144,27 @@ def account_id(text: str) -> str:
     return text
 
 
-def find_snapshots(call: Call, ids: Sequence[str]) -> dict[str, Snapshot]:
-    """Return the snapshots that the caller may make volumes from, by id."""
+def find_snapshots(call: Call, ids: Sequence[str], region: str = "") -> dict[str, Snapshot]:
+    """Return the snapshots that the caller may make volumes of, by id; if the call writes, they stay till it ends."""
     check_ids(Snapshot, ids)
-    usable = (or_(Snapshot.account == call.account, _public), Snapshot.region == call.region)
-    found = {row.id: row for row in call.db.scalars(select(Snapshot).where(Snapshot.id.in_(ids), *usable))}
+    rows = select(Snapshot).where(Snapshot.id.in_(ids), _restorable)
+    scope = {"account": call.account, "region": region or call.region}
+    found = {row.id: row for row in call.db.scalars(rows.with_for_update(read=True) if call.writes else rows, scope)}
     lost = set(ids) - found.keys()
     if lost:
         raise not_found(Snapshot, *lost)
     return found
+
+
+def own_snapshot(call: Call, id: str) -> Snapshot:
+    """Return the caller's own snapshot, locked until the call ends; one that is merely shared may not be changed."""
+    if find_snapshots(call, [id])[id].account != call.account:
+        raise Ec2Error("AuthFailure", f"Not authorized for snapshot:{id}", 403)
+    return find(call, Snapshot, id)
+
+
+def completed(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot of which something can be made; refuse one that is not there whole."""
+    if snapshot.state != "completed":
+        raise Ec2Error("IncorrectState", f"The snapshot '{snapshot.id}' is not in the completed state.")
+    return snapshot

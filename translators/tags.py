@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import and_, delete, select, tuple_
 
-from engine.state import RESOURCES, Peering, Resource, Tag
+from engine.snapshots import DELETED
+from engine.state import RESOURCES, Peering, Resource, Snapshot, Tag
 from translators.describe import PAGE, make_token, open_token
 from translators.errors import Ec2Error, invalid, missing, not_found
 from translators.filters import matches
@@ -19,6 +20,7 @@ _TYPES = {
     "sgr": "security-group-rule",
     "acl": "network-acl",
     "nat": "natgateway",
+    "replacevol": "replace-root-volume-task",
 }
 
 
@@ -110,7 +112,8 @@ def _own(call: Call, id: str) -> str:
     kind = type_of(id)
     table = RESOURCES[id.rpartition("-")[0]]
     row = call.db.get(table, id)
-    if row is None or row.region != call.region or not _may_tag(call, row):
+    gone = isinstance(row, Snapshot) and row.state == DELETED
+    if row is None or gone or row.region != call.region or not _may_tag(call, row):
         raise not_found(table, id)
     return kind
 
@@ -118,6 +121,20 @@ def _own(call: Call, id: str) -> str:
 def _may_tag(call: Call, row: Resource) -> bool:
     other_side = row.accepter_account if isinstance(row, Peering) and row.status != "failed" else ""
     return call.account in (row.account, other_side) or bool(getattr(row, "public", False))
+
+
+def copy(call: Call, sources: Mapping[str, str], kind: str) -> None:
+    """Give new resources, of one type, the caller's tags of others (``sources``) where they have none of that key."""
+    call.db.flush()
+    ids = [*sources, *sources.values()]
+    found: dict[str, dict[str, str]] = {}
+    for tag in call.db.scalars(select(Tag).where(Tag.resource_id.in_(ids), Tag.account == call.account)):
+        found.setdefault(tag.resource_id, {})[tag.key] = tag.value
+    for id, source in sources.items():
+        own, given = found.get(id, {}), found.get(source, {})
+        if len(own.keys() | given.keys()) > _MOST_TAGS:
+            raise Ec2Error("TagLimitExceeded", f"The resource {id} would have more than {_MOST_TAGS} tags")
+        call.db.add_all(_row(call, id, key, value, kind) for key, value in given.items() if key not in own)
 
 
 def forget(call: Call, *ids: str) -> None:

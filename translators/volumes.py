@@ -1,83 +1,22 @@
 """Volumes: disks, what they promise, and the instances they are attached to."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 
-from engine.state import Volume, VolumeAttachment, Zone, json_rows
-from translators.describe import Listing, describe, tag_set, tags_of
-from translators.errors import Ec2Error, combination, missing
+from engine import tasks
+from engine.state import Snapshot, Volume, VolumeAttachment, Zone, json_rows, now
+from engine.state.prepared import put
+from translators import tags, volume_quotas
+from translators.describe import Listing, describe, rows_of, tag_set, tags_of
+from translators.ebs_encryption import is_to_be_encrypted, key_shown, sealed_key
+from translators.errors import Ec2Error, combination, missing, refuse, unsupported
 from translators.filters import constant, through
+from translators.find import find
 from translators.registry import Call, Result, action
-
-
-@dataclass(frozen=True)
-class VolumeType:
-    """What may be asked of a volume of one type: GiB, operations per second, MiB/s; None where it takes no number.
-
-    ``needs_iops`` says that EC2 has no default for them; ``iops_per_gib`` bounds them by the size.
-    """
-
-    sizes: range
-    iops: range | None = None
-    throughput: range | None = None
-    needs_iops: bool = False
-    iops_per_gib: int = 0
-
-
-# Source: "Amazon EBS volume types", the EBS User Guide, and the parameters of CreateVolume.
-VOLUME_TYPES = {
-    "gp2": VolumeType(range(1, 16385)),
-    "gp3": VolumeType(range(1, 65537), range(3000, 80001), range(125, 2001), iops_per_gib=500),
-    "io1": VolumeType(range(4, 16385), range(100, 64001), needs_iops=True, iops_per_gib=50),
-    "io2": VolumeType(range(4, 65537), range(100, 256001), needs_iops=True, iops_per_gib=1000),
-    "sc1": VolumeType(range(125, 16385)),
-    "st1": VolumeType(range(125, 16385)),
-    "standard": VolumeType(range(1, 1025)),
-}
-GP3_IOPS = 3000
-GP3_THROUGHPUT = 125
-
-
-def check_volume(volume_type: str, size: int, iops: int | None = None, throughput: int | None = None) -> None:
-    """Refuse, as EC2 does, numbers that a volume of this type cannot have. ``size`` is in GiB."""
-    kind = VOLUME_TYPES.get(volume_type)
-    if kind is None:
-        raise Ec2Error("UnknownVolumeType", f"Unsupported volume type '{volume_type}' for volume creation.")
-    _check_number("size", size, kind.sizes, volume_type)
-    if iops is None and kind.needs_iops:
-        raise missing("iops")
-    _check_number("iops", iops, kind.iops, volume_type)
-    _check_number("throughput", throughput, kind.throughput, volume_type)
-    if iops and iops > max(kind.iops_per_gib * size, GP3_IOPS if volume_type == "gp3" else 0):
-        raise combination(f"Iops to volume size ratio is too high; maximum is {kind.iops_per_gib}")
-    if throughput and throughput > max((iops or GP3_IOPS) // 4, GP3_THROUGHPUT):
-        raise combination("Throughput (MiBps) to iops ratio is too high; maximum is 0.25 MiBps per iops")
-
-
-def _check_number(name: str, value: int | None, allowed: range | None, volume_type: str) -> None:
-    if value is None:
-        return
-    if allowed is None:
-        raise combination(f"The parameter {name} is not supported for {volume_type} volumes.")
-    if value not in allowed:
-        low, high = allowed.start, allowed.stop - 1
-        raise Ec2Error(
-            "InvalidParameterValue",
-            f"Volume {name} of {value} is invalid; it must be between {low} and {high} for {volume_type} volumes.",
-        )
-
-
-def performance(volume_type: str, size: int, iops: int | None, throughput: int | None) -> tuple[int | None, int | None]:
-    """Return the operations per second and the MiB/s that EC2 shows for a volume."""
-    if volume_type == "gp2":
-        return min(max(3 * size, 100), 16000), None
-    if volume_type == "gp3":
-        return iops or GP3_IOPS, throughput or GP3_THROUGHPUT
-    return iops, throughput
-
+from translators.snapshots import find_snapshots
+from translators.volume_types import check_volume, performance
 
 _attached = VolumeAttachment.volume_id == Volume.id
 _attachments = json_rows(
@@ -92,6 +31,8 @@ def _shape(row: Any) -> dict[str, Any]:
     iops, throughput = performance(row.volume_type, row.size, row.iops, row.throughput)
     return {
         "VolumeId": row.id,
+        "VolumeArn": f"arn:aws:ec2:{row.region}:{row.account}:volume/{row.id}",
+        "OwnerId": row.account,
         "Size": row.size,
         "SnapshotId": row.snapshot_id,
         "AvailabilityZone": row.zone,
@@ -102,6 +43,7 @@ def _shape(row: Any) -> dict[str, Any]:
         "Iops": iops,
         "Throughput": throughput,
         "Encrypted": row.encrypted,
+        "KmsKeyId": key_shown(row),
         "MultiAttachEnabled": row.multi_attach,
         "FastRestored": False,
         "Operator": {"Managed": False},
@@ -123,8 +65,9 @@ def _shape(row: Any) -> dict[str, Any]:
 VOLUMES = Listing(
     kind=Volume,
     columns=(
-        Volume.id, Volume.size, Volume.snapshot_id, Volume.zone, _zone_id.label("zone_id"), Volume.state,
-        Volume.created, Volume.volume_type, Volume.iops, Volume.throughput, Volume.encrypted, Volume.multi_attach,
+        Volume.id, Volume.account, Volume.region, Volume.size, Volume.snapshot_id, Volume.zone,
+        _zone_id.label("zone_id"), Volume.state, Volume.created, Volume.volume_type, Volume.iops, Volume.throughput,
+        Volume.encrypted, Volume.multi_attach,
         _attachments.label("attachments"), tags_of(Volume),
     ),
     shape=_shape,
@@ -165,3 +108,89 @@ def describe_volumes(
     """No other service makes volumes here, so there are no managed ones to include."""
     found, token = describe(call, VOLUMES, volume_ids, filters, max_results, next_token)
     return {"Volumes": found, "NextToken": token}
+
+
+@action
+def create_volume(
+    call: Call,
+    *,
+    availability_zone: str | None = None,
+    availability_zone_id: str | None = None,
+    size: int | None = None,
+    snapshot_id: str | None = None,
+    volume_type: str = "gp2",
+    iops: int | None = None,
+    throughput: int | None = None,
+    multi_attach_enabled: bool = False,
+    encrypted: bool = False,
+    kms_key_id: str = "",
+    tag_specifications: list[dict[str, Any]] | None = None,
+) -> Result:
+    encrypted = is_to_be_encrypted(call, encrypted, kms_key_id)
+    zone = _zone_named(call, availability_zone, availability_zone_id)
+    snapshot = usable_snapshot(call, snapshot_id) if snapshot_id else None
+    size = size_of_new(size, snapshot)
+    check_volume(volume_type, size, iops, throughput)
+    refuse_multi_attach(volume_type, multi_attach_enabled)
+    iops, throughput = performance(volume_type, size, iops, throughput)
+    volume_quotas.check_new(call, [(volume_type, size, iops)])
+    id, key = Volume.new_id(), sealed_key(call, encrypted, snapshot)
+    put(
+        call.db, Volume, id=id, **call.owner, zone=zone, size=size, snapshot_id=snapshot_id or "",
+        volume_type=volume_type, iops=iops, throughput=throughput, state="creating", created=now(),
+        encrypted=key != "", key=key,
+    )  # fmt: skip
+    tags.put_at_creation(call, tag_specifications, {"volume": [id]})
+    tasks.start(call.db, id, "create_volume", call.region, new=True)
+    return rows_of(call, VOLUMES, [id])[0]
+
+
+def _zone_named(call: Call, name: str | None, zone_id: str | None) -> str:
+    if name and zone_id:
+        raise combination("The parameter availabilityZone cannot be used with the parameter availabilityZoneId")
+    if not name and not zone_id:
+        raise missing("availabilityZone")
+    chosen = Zone.zone_id == zone_id if zone_id else Zone.name == name
+    zone = call.db.scalar(select(Zone.name).where(chosen, Zone.region == call.region))
+    return zone or refuse("InvalidZone.NotFound", f"The zone '{zone_id or name}' does not exist.")
+
+
+def usable_snapshot(call: Call, id: str) -> Snapshot:
+    """Return a snapshot that the caller may make a volume from now."""
+    snapshot = find_snapshots(call, [id])[id]
+    if snapshot.state != "completed":
+        refuse("IncorrectState", f"Snapshot is in invalid state - {snapshot.state}")
+    return snapshot
+
+
+def size_of_new(size: int | None, snapshot: Snapshot | None, code: str = "InvalidParameterValue") -> int:
+    """Return the GiB of a new volume: those asked for, or its snapshot's; ``code`` is what refuses a smaller one."""
+    if size is None and snapshot is None:
+        raise Ec2Error("MissingParameter", "The request must contain the parameter size or snapshotId")
+    least = snapshot.volume_size if snapshot else 0
+    wanted = least if size is None else size
+    if snapshot and wanted < least:
+        text = f"Volume of size {wanted}GB is smaller than snapshot '{snapshot.id}', expect size >= {least}GB"
+        refuse(code, text)
+    return wanted
+
+
+def refuse_multi_attach(volume_type: str, wanted: bool | None) -> None:
+    """A qcow2 file can be written by one machine at a time: its tables are in the memory of the one that writes."""
+    if wanted and volume_type not in ("io1", "io2"):
+        raise combination(f"The parameter multiAttachEnabled is not supported for {volume_type} volumes.")
+    if wanted:
+        raise unsupported("MultiAttachEnabled", "A volume can be used by one instance at a time.")
+
+
+@action
+def delete_volume(call: Call, *, volume_id: str) -> Result:
+    volume = find(call, Volume, volume_id)
+    holder = call.db.scalar(select(VolumeAttachment.instance_id).filter_by(volume_id=volume_id).limit(1))
+    if holder:
+        refuse("VolumeInUse", f"Volume {volume_id} is currently attached to {holder}")
+    if volume.state not in ("available", "error"):
+        refuse("IncorrectState", f"{volume_id} is not 'available': it is '{volume.state}'.")
+    volume.state = "deleting"
+    tasks.start(call.db, volume_id, "delete_volume", call.region)
+    return {}

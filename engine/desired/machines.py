@@ -4,12 +4,14 @@ import hashlib
 import uuid
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
+from engine.disk_keys import open_key
 from engine.drivers import base
-from engine.state import Instance, NetworkInterface, Volume, VolumeAttachment
+from engine.state import Instance, NetworkInterface, Volume, VolumeAttachment, VolumeModification
 from engine.state.prepared import Prepared
+from settings import Settings
 
 
 def interfaces(db: Session, instance_id: str) -> list[NetworkInterface]:
@@ -43,10 +45,33 @@ def place(db: Session, instance_id: str) -> Any:
     return _PLACE.first(db, id=instance_id)
 
 
+_growing = select(VolumeModification.target_size).where(
+    VolumeModification.volume_id == Volume.id,
+    VolumeModification.state == "modifying",
+    VolumeModification.begun.is_(True),
+)
+_size = func.coalesce(_growing.scalar_subquery(), Volume.size).label("size")
+"""GiB of the disk: a volume that grows is shown with its new size when it has it, but its disk never shrinks again."""
+
+_DISK = Prepared(
+    select(Volume.id, _size, Volume.snapshot_id, Volume.key, Volume.zone).where(Volume.id == bindparam("id"))
+)
+
+
+def disk(db: Session, settings: Settings, volume_id: str) -> tuple[base.Disk, str] | None:
+    """Return the disk that a volume should be, and the zone it is in; None where there is no such volume."""
+    row = _DISK.first(db, id=volume_id)
+    return (_disk(row, settings), row.zone) if row else None
+
+
+def _disk(row: Any, settings: Settings) -> base.Disk:
+    return base.Disk(row.id, row.size, row.snapshot_id or None, open_key(settings, row.key))
+
+
 _DISKS = Prepared(
     select(
-        Volume.id, Volume.size, Volume.snapshot_id, VolumeAttachment.guest_device,
-        VolumeAttachment.delete_on_termination, VolumeAttachment.state,
+        Volume.id, _size, Volume.snapshot_id, Volume.key, Volume.size.label("volume_size"), Volume.volume_type,
+        Volume.iops, Volume.throughput, VolumeAttachment.guest_device, VolumeAttachment.state,
     )
     .join(VolumeAttachment, VolumeAttachment.volume_id == Volume.id)
     .where(VolumeAttachment.instance_id == bindparam("id"))
@@ -54,10 +79,10 @@ _DISKS = Prepared(
 )  # fmt: skip
 
 
-def disks(db: Session, instance_id: str) -> list[tuple[base.Disk, Any]]:
-    """Return an instance's disks, the boot disk first, with their guest_device, delete_on_termination and state."""
+def disks(db: Session, settings: Settings, instance_id: str) -> list[tuple[base.Disk, Any]]:
+    """Return an instance's disks, the boot disk first, each with a row that says how it is attached and how fast."""
     rows = _DISKS.rows(db, id=instance_id)
-    return [(base.Disk(row.id, row.size, row.snapshot_id or None), row) for row in rows]
+    return [(_disk(row, settings), row) for row in rows]
 
 
 def machine_uuid(instance_id: str) -> str:

@@ -7,10 +7,10 @@ changes nothing. Every ``remove_`` succeeds when the thing is already gone. No c
 ``CALL_LIMIT`` seconds: a driver starts slow work, and the step that wants it asks again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from engine.drivers.networking import NetworkDriver
@@ -42,11 +42,16 @@ def port_uuid(port_id: str) -> str:
 
 @dataclass(frozen=True)
 class Disk:
-    """A block device of ``size_gib`` GiB; a thin clone of snapshot ``source`` where one is named."""
+    """A block device of ``size_gib`` GiB; a thin clone of snapshot ``source`` where one is named.
+
+    With a ``key`` it lies encrypted under that. An encrypted source has the same key; one that is not is read and
+    written anew, so that nothing of it lies open below the disk.
+    """
 
     id: str
     size_gib: int
     source: str | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class Location:
     protocol: Literal["file", "block", "rbd", "volume", "none"]
     name: str
     format: Literal["qcow2", "raw"] = "qcow2"
+    below: tuple[str, ...] = ()
+    """For an encrypted disk: the files under it, the uppermost first, which its key opens too."""
     cluster: Cluster | None = None
     """Of a disk that is in one."""
 
@@ -91,8 +98,10 @@ class Storage(Protocol):
         """Return where the disk is now, which ensure_snapshot may change; raise DriverError when there is none."""
         ...
 
-    def ensure_snapshot(self, id: str, disk_id: str) -> None:
+    def ensure_snapshot(self, id: str, disk_id: str, key: str | None = None) -> None:
         """Keep what the disk holds now as snapshot ``id``; one that is there already is left as it is.
+
+        ``key`` is the disk's own, and the snapshot's from then on.
 
         The disk may go on at another Location from then on (ask locate_disk). Of a disk that a running machine has,
         the moment is that of the Compute.move_disks that follows: until then the snapshot is not to be used.
@@ -100,10 +109,11 @@ class Storage(Protocol):
         """
         ...
 
-    def copy_snapshot(self, id: str, source_id: str) -> None:
+    def copy_snapshot(self, id: str, source_id: str, key: str | None = None) -> None:
         """Make another snapshot with the same content, without copying data where the backend can.
 
-        One that is there already is left as it is. Raise DriverError when there is no snapshot ``source_id``.
+        One that is there already is left as it is. An encrypted source has the same ``key``; one that is not is
+        written anew, encrypted under it. Raise DriverError when there is no snapshot ``source_id``.
         """
         ...
 
@@ -125,6 +135,13 @@ class Storage(Protocol):
         """
         ...
 
+    def adopt_snapshot(self, id: str, file: Path) -> None:
+        """Keep a whole qcow2 file that this deployment made itself as snapshot ``id``, without copying it if possible.
+
+        One that is there already is left as it is. Nobody writes to the file any more; its name may be removed.
+        """
+        ...
+
     def remove_snapshot(self, id: str) -> None:
         """Forget a snapshot; its disk, copies of it and disks that were cloned from it go on working."""
         ...
@@ -136,6 +153,49 @@ class Storage(Protocol):
         ...
 
 
+BLOCK = 512 * 1024
+"""Bytes: drafts of snapshots are written in whole blocks of that size."""
+
+
+@runtime_checkable
+class BlockStorage(Storage, Protocol):
+    """A backend whose snapshots can be read and written block by block, by several processes at once."""
+
+    def snapshot_extents(
+        self, id: str, offset: int, length: int, since: str | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Yield (offset, length) in bytes, in order, of what holds data in ``length`` bytes from ``offset`` on.
+
+        With ``since``, of what may differ between the two snapshots: at least all that does, whether it holds data or
+        not. Raise Refused when neither is made from the other, nor both from a third; DriverError when one is not
+        there.
+        """
+        ...
+
+    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
+        """Return what is there; zeros where nothing is, and beyond the end. Raise DriverError as snapshot_extents."""
+        ...
+
+    def write_draft(self, id: str, offset: int, data: bytes) -> None:
+        """Write one BLOCK of a snapshot that is to be, over what was written there before; the first makes the draft.
+
+        A draft counts as a snapshot for list_snapshots and remove_snapshot.
+        """
+        ...
+
+    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
+        """Yield (offset, SHA-256) of each block that was written, in order."""
+        ...
+
+    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+        """Make the snapshot: what was written, upon snapshot ``parent`` or upon nothing; say whether it is done.
+
+        Call it again until it is. Raise Refused when something that was written is lost, DriverError when there is no
+        snapshot ``parent``. One that is there already is left as it is.
+        """
+        ...
+
+
 # -- machines ----------------------------------------------------------------
 
 
@@ -143,7 +203,8 @@ class Storage(Protocol):
 class AttachedDisk:
     """A disk as a machine sees it. ``device`` is ``vda``, ``vdb`` ...; ``serial`` is what the guest reads as serial.
 
-    ``iops`` and ``bytes_per_second`` bound reading and writing together; None leaves them free.
+    ``iops`` and ``bytes_per_second`` bound reading and writing together; None leaves them free. ``key`` opens an
+    encrypted one.
     """
 
     disk_id: str
@@ -153,6 +214,7 @@ class AttachedDisk:
     boot: bool = False
     iops: int | None = None
     bytes_per_second: int | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

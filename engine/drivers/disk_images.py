@@ -32,8 +32,11 @@ class ImageFile(NamedTuple):
     virtual_bytes: int
 
 
-def check_image(file: Path) -> ImageFile:
-    """Look at a stranger's image; raise Refused unless it is whole in itself and of a known kind."""
+def check_image(file: Path, largest: int = LARGEST_GIB * GIB) -> ImageFile:
+    """Look at a stranger's image; raise Refused unless it is whole in itself and of a known kind.
+
+    ``largest`` is the most bytes that it may have as a disk.
+    """
     if not file.is_file():
         raise Refused(f"cannot import {file}: it is not a file")
     with file.open("rb") as stream:
@@ -48,7 +51,7 @@ def check_image(file: Path) -> ImageFile:
     if "backing-filename" in answer or "data-file" in details:
         raise Refused(f"cannot import {file}: it names other files")
     size = answer["virtual-size"]
-    if not 0 < size <= LARGEST_GIB * GIB:
+    if not 0 < size <= largest:
         raise Refused(f"cannot import {file}: its virtual size is {size} bytes")
     if kind == "qcow2":  # one that was cut short would read as zeros
         _probe(file, "check", "-q", "-f", "qcow2", accept=SOUND)

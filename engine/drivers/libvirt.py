@@ -15,6 +15,8 @@ import libvirt
 from engine.drivers.base import AttachedDisk, Capacity, DriverError, Machine, MachineState, Refused
 from engine.drivers.libvirt_devices import HotPlug
 from engine.drivers.libvirt_disks import check_written, move_disks, resize_disk
+from engine.drivers.libvirt_nodes import is_settling
+from engine.drivers.libvirt_secrets import give_keys, secrets_of, take_keys
 from engine.drivers.libvirt_xml import NAMESPACE, Accelerator, Datapath, HostWays, domain_xml, owner_of
 
 CONSOLE_BYTES = 64 * 1024
@@ -77,10 +79,13 @@ class Libvirt:
         with _errors(f"cannot start {machine.id}"):
             domain = self._find(machine.id)
             if domain is not None and domain.isActive():
+                if is_settling(domain):
+                    self.move_disks(machine)
                 _resume(domain)
                 return
             for disk in machine.disks:
                 check_written(disk.location)
+            give_keys(self._connection(), machine.disks)
             domain = self._define(machine)
             with _errors(f"cannot start {machine.id}", unless=ALREADY):
                 domain.create()
@@ -100,9 +105,13 @@ class Libvirt:
                 raise DriverError(f"there is no machine {machine.id}")
             if not domain.isActive():
                 return True
+            known = secrets_of(domain)
+            give_keys(self._connection(), machine.disks)
             complete, changed = self._hot_plug.ensure(domain, machine)
             if changed:
                 self._define(machine)
+            if complete:
+                take_keys(self._connection(), known - secrets_of(domain))
         return complete
 
     def move_disks(self, machine: Machine) -> None:
@@ -110,6 +119,7 @@ class Libvirt:
         with _errors(f"cannot move the disks of {machine.id}"):
             domain = self._find(machine.id)
             if domain is not None and domain.isActive():
+                give_keys(self._connection(), machine.disks)
                 with self._hot_plug.turn(machine.id):
                     move_disks(domain, machine.disks)
 
@@ -160,7 +170,9 @@ class Libvirt:
             if domain is not None:
                 with _errors(f"cannot stop {id}", unless=GONE | ALREADY):
                     domain.destroy()
+                secrets = secrets_of(domain)
                 domain.undefineFlags(FORGET_ALL)
+                take_keys(self._connection(), secrets)
         self._hot_plug.forget(id)
         console = self._console(id)
         try:

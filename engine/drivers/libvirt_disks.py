@@ -9,6 +9,7 @@ import libvirt
 from lxml import etree
 
 from engine.drivers.base import AttachedDisk, DriverError, Location, Refused
+from engine.drivers.libvirt_nodes import is_settling, settled
 from engine.drivers.libvirt_xml import moves_xml
 from engine.drivers.qcow2_header import read_header
 
@@ -30,20 +31,48 @@ class LiveDisk(NamedTuple):
     source: str
 
 
+class Move(NamedTuple):
+    """From where to where a disk moves."""
+
+    source: str
+    disk: AttachedDisk
+
+
 def move_disks(domain: Any, disks: Sequence[AttachedDisk]) -> None:
-    """Have a running domain write those of the disks that it has where they are now; raise DriverError if it cannot."""
+    """Have a running domain write those of the disks that it has where they are now; raise DriverError if it cannot.
+
+    What is in the way after a daemon died is cleared, and tried again.
+    """
     live = _live_disks(domain)
     moves = _moves(live, disks)
-    for slot, location in moves.items():
-        check_written(location)
-        _check_size(domain, slot, location)
-    if not moves:
-        return
-    try:
-        domain.snapshotCreateXML(moves_xml(moves, [disk.slot for disk in live.values()]), ONE_MOMENT)
-    except libvirt.libvirtError:
-        if _moves(_live_disks(domain), disks):  # else another process was quicker, or one that died meanwhile
-            raise
+    for move in moves.values():
+        check_written(move.disk.location)
+    settling = is_settling(domain)
+    if moves and not settling and all(_leads_to_what_is_written(domain, *each) for each in moves.items()):
+        try:
+            _snapshot(domain, live, moves)
+        except libvirt.libvirtError:
+            moves = _moves(_live_disks(domain), disks)  # another process was quicker, or one that died meanwhile
+        else:
+            return
+    if moves or settling:
+        _settle(domain, disks)
+
+
+def _settle(domain: Any, disks: Sequence[AttachedDisk]) -> None:
+    live = _live_disks(domain)
+    moves = _moves(live, disks)
+    with settled(domain, {move.source for move in moves.values()}) as was_unknown:
+        for slot, move in moves.items():
+            if not was_unknown and not _leads_to_what_is_written(domain, slot, move):
+                raise DriverError(f"{move.disk.location.name} is not what goes on from {move.source}")
+        if moves:
+            _snapshot(domain, live, moves)
+
+
+def _snapshot(domain: Any, live: Mapping[str, LiveDisk], moves: Mapping[str, Move]) -> None:
+    places = {slot: move.disk for slot, move in moves.items()}
+    domain.snapshotCreateXML(moves_xml(places, [disk.slot for disk in live.values()]), ONE_MOMENT)
 
 
 def resize_disk(domain: Any, disk: AttachedDisk, size_gib: int) -> None:
@@ -80,16 +109,32 @@ def _live_disks(domain: Any) -> dict[str, LiveDisk]:
     return found
 
 
-def _moves(live: Mapping[str, LiveDisk], disks: Iterable[AttachedDisk]) -> dict[str, Location]:
+def _moves(live: Mapping[str, LiveDisk], disks: Iterable[AttachedDisk]) -> dict[str, Move]:
     """Return the disks, by name (vda), that are not written where they are now."""
-    there = {live[disk.serial]: disk.location for disk in disks if disk.serial in live}
-    return {slot: location for (slot, source), location in there.items() if location.name != source}
+    there = {live[disk.serial]: disk for disk in disks if disk.serial in live}
+    return {slot: Move(source, disk) for (slot, source), disk in there.items() if disk.location.name != source}
 
 
-def _check_size(domain: Any, slot: str, location: Location) -> None:
-    """Raise DriverError for a file that is smaller than the disk, which QEMU would let shrink under its guest."""
-    if location.format == "qcow2" and read_header(Path(location.name)).virtual_bytes < _size(domain, slot):
+def _leads_to_what_is_written(domain: Any, slot: str, move: Move) -> bool:
+    """Say whether a guest would read from the new place what it reads now: nothing is between the two.
+
+    Raise DriverError for a file that is smaller than the disk, which QEMU would let shrink under its guest.
+    """
+    location = move.disk.location
+    if location.format != "qcow2":
+        return True
+    if read_header(Path(location.name)).virtual_bytes < _size(domain, slot):
         raise DriverError(f"{location.name} is smaller than the disk {slot}, which has grown")
+    source, layer = Path(move.source), Path(location.name)
+    try:
+        while not layer.samefile(source):
+            header = read_header(layer)
+            if header.below is None or not header.is_empty:
+                return False
+            layer = header.below
+    except OSError as error:
+        raise DriverError(f"cannot compare {layer} and {source}: {error}") from error
+    return True
 
 
 def _size(domain: Any, slot: str) -> int:

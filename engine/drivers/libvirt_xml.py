@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from lxml import etree
 from lxml.builder import E, ElementMaker  # type: ignore[import-not-found]
 
-from engine.drivers.base import AttachedDisk, Location, Machine, Nic, Refused, port_uuid
+from engine.drivers.base import PORT_NAMESPACE, AttachedDisk, Location, Machine, Nic, Refused, port_uuid
 
 Element = Any
 """lxml-stubs do not know lxml.builder."""
@@ -87,25 +87,50 @@ def card_xml(nic: Nic, ways: HostWays) -> str:
     return text
 
 
-def moves_xml(moves: Mapping[str, Location], slots: Iterable[str]) -> str:
-    """Return the snapshot by which a running domain moves disks, by name (vda), to new places; its others stay."""
+def moves_xml(moves: Mapping[str, AttachedDisk], slots: Iterable[str]) -> str:
+    """Return the snapshot by which a running domain moves disks, by name (vda), to where they are; its others stay."""
     disks = (_move(slot, moves[slot]) if slot in moves else E.disk(name=slot, snapshot="no") for slot in slots)
     text: str = etree.tostring(E.domainsnapshot(E.disks(*disks)), encoding="unicode")
     return text
 
 
-def _move(slot: str, where: Location) -> Element:
-    if where.protocol == "rbd":
-        raise Refused(f"cannot move {slot} to {where.name}: rbd disks stay where they are")
-    return E.disk(*_place(where), name=slot, snapshot="external", type=DISK_TYPES[where.protocol])
+def _move(slot: str, disk: AttachedDisk) -> Element:
+    if disk.location.protocol == "rbd":
+        raise Refused(f"cannot move {slot} to {disk.location.name}: rbd disks stay where they are")
+    return E.disk(*_place(disk), name=slot, snapshot="external", type=DISK_TYPES[disk.location.protocol])
 
 
-def _place(where: Location) -> tuple[Element, Element]:
+def _place(disk: AttachedDisk) -> tuple[Element, Element]:
+    where = disk.location
     if where.protocol not in DISK_TYPES:
         raise Refused(f"cannot use {where.name}: this host has no way to reach a {where.protocol} disk")
     if where.protocol == "rbd":
-        return E.driver(type=where.format), _in_cluster(where)
-    return E.driver(type=where.format), E.source(**{"file" if where.protocol == "file" else "dev": where.name})
+        source = _in_cluster(where)
+    else:
+        source = E.source(**{"file" if where.protocol == "file" else "dev": where.name})
+    if disk.key:
+        source.append(_encryption(disk))
+    return E.driver(type=where.format), source
+
+
+def secret_uuid(disk: AttachedDisk) -> str:
+    """Return what libvirt is to call the secret that opens a disk."""
+    return str(uuid5(PORT_NAMESPACE, f"key of {disk.disk_id}"))
+
+
+def _encryption(disk: AttachedDisk) -> Element:
+    return E.encryption(E.secret(type="passphrase", uuid=secret_uuid(disk)), format="luks")
+
+
+def _backing(disk: AttachedDisk) -> list[Element]:
+    """Return the files below an encrypted disk: libvirt finds them by itself, but not what opens them."""
+    if not disk.key or disk.location.protocol != "file":
+        return []
+    store = E.backingStore()
+    for path in reversed(disk.location.below):
+        source = E.source(_encryption(disk), file=path)
+        store = E.backingStore(E.format(type="qcow2"), source, store, type="file")
+    return [store]
 
 
 def _in_cluster(where: Location) -> Element:
@@ -182,11 +207,12 @@ def _devices(machine: Machine, ways: HostWays, console_log: str) -> Element:
 
 
 def _disk(disk: AttachedDisk, ways: HostWays) -> Element:
-    driver, source = _place(disk.location)
+    driver, source = _place(disk)
     driver.attrib.update({"name": "qemu", "discard": "unmap", **_speed(disk.location, ways)})
     element = E.disk(
         driver,
         source,
+        *_backing(disk),
         E.target(dev=disk.device, bus="virtio"),
         E.serial(disk.serial),
         type=DISK_TYPES[disk.location.protocol],

@@ -75,6 +75,16 @@ class Router:
 
 
 @dataclass(frozen=True)
+class Seat:
+    """What a service of the operator has in a subnet: ``address`` with the length of its prefix, and its router's."""
+
+    mac: str
+    address: str
+    router: str
+    mtu: int
+
+
+@dataclass(frozen=True)
 class Uplink:
     """A network's way to the external network: the router's own address there.
 

@@ -59,7 +59,8 @@ def _of_subnet(network: Network, subnet: Subnet, external: External) -> Iterator
     if subnet.cidr6:
         for served in (METADATA_ADDRESS_6, RESOLVER_ADDRESS_6):
             yield _route(subnet, f"{served}/128", served, router_port(subnet.id))
-    for route in subnet.routes:
+    # Parts of two routes may be the same: the last one counts, which is that of the more specific route.
+    for route in sorted(subnet.routes, key=lambda route: any_network(route.destination).prefixlen):
         destination = any_network(route.destination)
         nexthop, output = _way(network, route, destination, external)
         for part in _parts(network, destination):

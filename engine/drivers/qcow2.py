@@ -10,16 +10,19 @@ Files are made as ``ID.*.partial`` and renamed once whole, so a crash leaves no 
 disk's or the snapshot's own until that is made again or removed.
 """
 
-import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.drivers.base import Disk, DriverError, Location, Refused
 from engine.drivers.disk_images import GIB, LARGEST_GIB, SAFE_ID, check_image
 from engine.drivers.programs import run
+from engine.drivers.qcow2_drafts import Draft
+from engine.drivers.qcow2_encryption import alone, encrypt, encrypted, qemu_img
+from engine.drivers.qcow2_extents import Extent, that_differ, with_data
 from engine.drivers.qcow2_header import read_header
 from engine.drivers.qcow2_layers import FROZEN, WRITTEN, Layers, link, partials_of, sync
+from engine.drivers.qemu_nbd import Readers
 
 
 class Qcow2:
@@ -28,6 +31,7 @@ class Qcow2:
     def __init__(self, directory: Path) -> None:
         self._directory = directory.absolute()
         self._layers = Layers(self._directory)
+        self._readers = Readers()
 
     def ensure_disk(self, disk: Disk) -> None:
         """Make or grow a disk; raise Refused for one smaller than it is or than its source.
@@ -42,7 +46,8 @@ class Qcow2:
             return
         with self._layers.whole_file(self._disk_path(disk.id), WRITTEN) as partial:
             if disk.source is None:
-                run("qemu-img", "create", "-q", "-f", "qcow2", str(partial), f"{disk.size_gib}G")
+                options = ("-q", "-f", "qcow2", *encrypted(disk.key))
+                qemu_img("create", *options, str(partial), f"{disk.size_gib}G", key=disk.key)
             else:
                 self._clone(disk, disk.source, partial)
 
@@ -62,9 +67,11 @@ class Qcow2:
 
     def locate_disk(self, id: str) -> Location:
         """Return the absolute path; raise DriverError when there is no such disk."""
-        return Location("file", str(self._present_file(id)), "qcow2")
+        file = self._present_file(id)
+        header = read_header(file)
+        return Location("file", str(file), "qcow2", _below(header.below) if header.encrypted else ())
 
-    def ensure_snapshot(self, id: str, disk_id: str) -> None:
+    def ensure_snapshot(self, id: str, disk_id: str, key: str | None = None) -> None:
         """Freeze the file that the disk is in, and have the disk go on in another.
 
         A machine that runs writes on in the frozen one until it is moved, and should it stop before that, it starts
@@ -77,9 +84,9 @@ class Qcow2:
                 link(self._present_file(disk_id), snapshot)
                 sync(snapshot.parent)
             if files and snapshot.samefile(files[-1]):
-                self._cover(disk_id, files[-1])
+                self._cover(disk_id, files[-1], key)
             elif files:
-                _grow_over(files[-1])
+                _grow_over(files[-1], key)
             _change(snapshot, lambda: snapshot.chmod(FROZEN))
 
     def import_snapshot(self, id: str, file: Path) -> int:
@@ -96,11 +103,27 @@ class Qcow2:
                 run(*convert, str(file.resolve()), str(partial), limit=None)
         return self.snapshot_size_gib(id)
 
-    def copy_snapshot(self, id: str, source_id: str) -> None:
+    def adopt_snapshot(self, id: str, file: Path) -> None:
+        """Give the file a second name; it must lie on the file system of the directory."""
         path = self._snapshot_path(id)
         if not path.exists():
-            link(self._present_snapshot(source_id), path)
+            _change(file, lambda: file.chmod(FROZEN))
+            sync(file)
+            link(file, path)
             sync(path.parent)
+
+    def copy_snapshot(self, id: str, source_id: str, key: str | None = None) -> None:
+        """Raise Refused for one that is to be encrypted and holds more than can be in CALL_LIMIT seconds."""
+        path = self._snapshot_path(id)
+        if path.exists():
+            return
+        source = self._present_snapshot(source_id)
+        if key and not read_header(source).encrypted:
+            with self._layers.whole_file(path, FROZEN) as partial:
+                encrypt(source, partial, key)
+            return
+        link(source, path)
+        sync(path.parent)
 
     def snapshot_size_gib(self, id: str) -> int:
         return -(-read_header(self._present_snapshot(id)).virtual_bytes // GIB)
@@ -112,10 +135,31 @@ class Qcow2:
         path = self._snapshot_path(id)
         for each in (path, *partials_of(path)):
             self._layers.remove(each)
+        self._draft(id).remove()
 
     def list_snapshots(self) -> set[str]:
-        """Return the snapshots, and those whose import is under way or was left unfinished by a crash."""
+        """Return the snapshots, drafts, and those whose import is under way or was left unfinished by a crash."""
         return _listed(self._layers.snapshots)
+
+    def snapshot_extents(self, id: str, offset: int, length: int, since: str | None = None) -> Iterator[Extent]:
+        file = self._present_snapshot(id)
+        if since is None:
+            return with_data(file, offset, length)
+        return that_differ(file, self._present_snapshot(since), offset, length)
+
+    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
+        return self._readers.read(self._present_snapshot(id), offset, length)
+
+    def write_draft(self, id: str, offset: int, data: bytes) -> None:
+        self._draft(id).write(offset, data)
+
+    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
+        return self._draft(id).digests()
+
+    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+        if self._snapshot_path(id).exists():
+            parent = None  # it is done with it
+        return self._draft(id).complete(size_gib, self._present_snapshot(parent) if parent else None)
 
     def free_gib(self) -> int:
         room = os.statvfs(self._directory)
@@ -123,24 +167,32 @@ class Qcow2:
 
     def _clone(self, disk: Disk, source: str, partial: Path) -> None:
         snapshot = self._present_snapshot(source)
-        smallest = self._layers.cover(partial, snapshot, f"{disk.size_gib}G").virtual_bytes
-        if disk.size_gib * GIB < smallest:
-            raise Refused(f"cannot make disk {disk.id} of {disk.size_gib} GiB: its source has {smallest} bytes")
+        header, wanted = read_header(snapshot), disk.size_gib * GIB
+        if wanted < header.virtual_bytes:
+            has = f"its source has {header.virtual_bytes} bytes"
+            raise Refused(f"cannot make disk {disk.id} of {disk.size_gib} GiB: {has}")
+        if disk.key and not header.encrypted:
+            encrypt(snapshot, partial, disk.key)
+            qemu_img("resize", "-q", alone(partial, disk.key), str(wanted), key=disk.key)
+        else:
+            self._layers.cover(partial, snapshot, f"{disk.size_gib}G", disk.key)
 
-    def _cover(self, id: str, file: Path) -> None:
+    def _cover(self, id: str, file: Path, key: str | None) -> None:
         later = self._later_files(id)
         _change(later, lambda: later.mkdir(exist_ok=True))
         _change(later, lambda: later.chmod(0o711))
         number = int(file.stem) + 1 if file.parent == later else 1
         with self._layers.whole_file(later / f"{number}.qcow2", WRITTEN) as partial:
-            self._layers.cover(partial, file, str(read_header(file).virtual_bytes))
+            self._layers.cover(partial, file, str(read_header(file).virtual_bytes), key)
 
     def _grow(self, disk: Disk) -> None:
         path = self._present_file(disk.id)
         wanted, present = disk.size_gib * GIB, read_header(path).virtual_bytes
         if wanted < present:
             raise Refused(f"cannot make disk {disk.id} of {disk.size_gib} GiB: it has {present} bytes")
-        if wanted > present:
+        if wanted > present and disk.key:
+            qemu_img("resize", "-q", alone(path, disk.key), str(wanted), key=disk.key)
+        elif wanted > present:
             run("qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(wanted))
 
     def _files(self, id: str) -> list[Path]:
@@ -163,6 +215,9 @@ class Qcow2:
     def _disk_path(self, id: str) -> Path:
         return self._layers.disks / _file_name(id)
 
+    def _draft(self, id: str) -> Draft:
+        return Draft(self._layers, self._snapshot_path(id))
+
     def _later_files(self, id: str) -> Path:
         return self._disk_path(id).with_suffix("")
 
@@ -181,15 +236,23 @@ def _listed(room: Path) -> set[str]:
     return {path.name.partition(".")[0] for path in room.iterdir()}
 
 
-def _grow_over(file: Path) -> None:
+def _below(file: Path | None) -> tuple[str, ...]:
+    """Return the files under a layer, the uppermost first."""
+    found = []
+    while file is not None:
+        found.append(str(file))
+        file = read_header(file).below
+    return tuple(found)
+
+
+def _grow_over(file: Path, key: str | None) -> None:
     """Make a disk's file as large as the one below: a running machine may have grown that until it was moved.
 
     The lower file is left out of it: QEMU has locked it, and what it holds at its new end is to be seen, not hidden.
     """
-    size, below = read_header(file)
-    if below is not None and (wanted := read_header(below).virtual_bytes) > size:
-        alone = {"driver": "qcow2", "file": {"driver": "file", "filename": str(file)}, "backing": None}
-        run("qemu-img", "resize", "-q", f"json:{json.dumps(alone)}", str(wanted))
+    header = read_header(file)
+    if header.below is not None and (wanted := read_header(header.below).virtual_bytes) > header.virtual_bytes:
+        qemu_img("resize", "-q", alone(file, key), str(wanted), key=key)
 
 
 def _change(path: Path, change: Callable[[], None]) -> None:

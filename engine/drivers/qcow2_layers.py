@@ -14,7 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from engine.drivers.base import DriverError
-from engine.drivers.programs import run
+from engine.drivers.qcow2_encryption import encrypted, qemu_img
 from engine.drivers.qcow2_header import Header, NotALayer, read_header
 
 WRITTEN = 0o640
@@ -59,15 +59,17 @@ class Layers:
         finally:
             self._drop(partial)
 
-    def cover(self, partial: Path, below: Path, size: str) -> Header:
-        """Make an empty layer of a disk upon the one named ``below``, and return that one's header.
+    def cover(self, partial: Path, below: Path, size: str, key: str | None = None) -> Header:
+        """Make an empty layer of a disk or snapshot upon the one named ``below``, and return that one's header.
 
-        ``size`` is in qemu-img's words. Raise DriverError when there is no such layer.
+        ``size`` is in qemu-img's words; with a ``key`` the layer is encrypted under that. Raise DriverError when there
+        is no such layer.
         """
-        disk_id = partial.relative_to(self.disks).parts[0].partition(".")[0]
-        source = self._sources / f"{disk_id}.{uuid4().hex}.qcow2"
+        id = partial.relative_to(self._sources.parent).parts[1].partition(".")[0]
+        source = self._sources / f"{id}.{uuid4().hex}.qcow2"
         # Unseen (-u): a running machine may have the lower layer open still, and its new name does not exist yet.
-        run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", str(source), "-F", "qcow2", str(partial), size)
+        upon = ("-u", "-b", str(source), "-F", "qcow2")
+        qemu_img("create", "-q", "-f", "qcow2", *encrypted(key), *upon, str(partial), size, key=key)
         sync(partial)
         link(below, source)
         sync(self._sources)

@@ -2,7 +2,8 @@
 
 ``disk.ID`` has the name of an image, ``snapshot.ID`` that of an image's snapshot (IMAGE@SNAP). These are whole. A key
 with one more part, ``disk.ID.UNIQUE``, is what may be there of one that is being made, or on its way out: it comes
-before the thing and goes after it, so a process that dies leaves nothing that nobody knows of.
+before the thing and goes after it, so a process that dies leaves nothing that nobody knows of. ``snapshot.ID.draft``
+says that there is a draft (see ``rbd_drafts``).
 """
 
 from collections.abc import Mapping
@@ -39,8 +40,16 @@ class Index:
         return {key.split(".")[1] for key in self._entries(f"{kind}.")}
 
     def parts(self, kind: Kind, id: str) -> dict[str, str]:
-        """Return the keys of what may be there besides, and what that is."""
-        return self._entries(f"{kind}.{id}.")
+        """Return the keys of what may be there besides, and what that is; without a draft."""
+        entries = self._entries(f"{kind}.{id}.")
+        entries.pop(_draft(id), None)
+        return entries
+
+    def note_draft(self, id: str) -> None:
+        self._change({}, {_draft(id): "draft"}, [])
+
+    def forget_draft(self, id: str) -> None:
+        self._change({}, {}, [_draft(id)])
 
     def needs(self, image: str) -> set[str]:
         """Return what is whole and is that image or a snapshot of it."""
@@ -92,3 +101,7 @@ class Index:
 
     def _change(self, expected: Mapping[str, str], put: Mapping[str, str], removed: list[str]) -> bool:
         return bool(self._ceph("change", index=self._object, expected=expected, put=put, removed=removed))
+
+
+def _draft(id: str) -> str:
+    return f"snapshot.{id}.draft"

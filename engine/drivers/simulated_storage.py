@@ -1,12 +1,13 @@
 """The simulated cloud's disks and snapshots."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 from engine.drivers.base import Disk, DriverError, Location, Refused
+from engine.drivers.simulated_blocks import Blocks
 from engine.drivers.simulated_faults import Faults
 
 GIB = 2**30
@@ -14,7 +15,7 @@ QCOW2_MAGIC = b"QFI\xfb"
 
 
 class SimulatedStorage:
-    """Disks and snapshots of one zone; only their sizes exist."""
+    """Disks and snapshots of one zone; only their sizes exist, and what was written into snapshots block by block."""
 
     def __init__(self, faults: Faults, capacity_gib: int) -> None:
         self._faults = faults
@@ -22,6 +23,8 @@ class SimulatedStorage:
         self.disks: dict[str, Disk] = {}
         self._places: dict[str, str] = {}
         self._snapshots: dict[str, int] = {}
+        self._blocks = Blocks()
+        self.snapshot_keys: dict[str, str | None] = {}
         self.in_use: Callable[[str], bool] = lambda disk_id: False
 
     def ensure_disk(self, disk: Disk) -> None:
@@ -35,7 +38,16 @@ class SimulatedStorage:
                 raise Refused(f"cannot make disk {disk.id} of {disk.size_gib} GiB: it has at least {smallest} GiB")
             if known and disk.size_gib > known.size_gib and self.in_use(disk.id):
                 raise DriverError(f"cannot grow disk {disk.id}: a running machine uses it")
+            self._check_key(disk.source or "", disk.key, f"cannot make disk {disk.id}")
             self._take(disk)
+            if known is None:
+                self._blocks.derive(disk.id, disk.source)
+
+    def _check_key(self, snapshot_id: str, key: str | None, what: str) -> None:
+        """Raise Refused for another key than that of an encrypted snapshot, as one cannot be read with it."""
+        own = self.snapshot_keys.get(snapshot_id)
+        if own is not None and own != key:
+            raise Refused(f"{what}: its source has another key")
 
     def resize(self, id: str, size_gib: int) -> None:
         """Grow a disk by way of the running machine that has it; the caller holds the lock."""
@@ -60,6 +72,7 @@ class SimulatedStorage:
             disk = self.disks.pop(id, None)
             self._free_gib += disk.size_gib if disk else 0
             self._places.pop(id, None)
+            self._blocks.forget(id)
 
     def list_disks(self) -> set[str]:
         with self._faults.lock:
@@ -70,7 +83,7 @@ class SimulatedStorage:
             raise DriverError(f"there is no disk {id}")
         return Location("none", self._places.get(id, id))
 
-    def ensure_snapshot(self, id: str, disk_id: str) -> None:
+    def ensure_snapshot(self, id: str, disk_id: str, key: str | None = None) -> None:
         """Give the disk a new place, as a backend of layered files does: who goes on with the old one is told so."""
         with self._faults.change("ensure_snapshot"):
             if id in self._snapshots:
@@ -78,12 +91,17 @@ class SimulatedStorage:
             if disk_id not in self.disks:
                 raise DriverError(f"there is no disk {disk_id}")
             self._snapshots[id] = self.disks[disk_id].size_gib
+            self._blocks.derive(id, disk_id)
+            self.snapshot_keys[id] = key
             self._places[disk_id] = f"{disk_id}.{uuid4().hex[:8]}"
 
-    def copy_snapshot(self, id: str, source_id: str) -> None:
+    def copy_snapshot(self, id: str, source_id: str, key: str | None = None) -> None:
         with self._faults.change("copy_snapshot"):
             if id not in self._snapshots:
+                self._check_key(source_id, key, f"cannot copy snapshot {source_id}")
                 self._snapshots[id] = self.snapshot_size_gib(source_id)
+                self._blocks.derive(id, source_id)
+                self.snapshot_keys[id] = key
 
     def snapshot_size_gib(self, id: str) -> int:
         if id not in self._snapshots:
@@ -99,19 +117,53 @@ class SimulatedStorage:
         with self._faults.change("import_snapshot"):
             if id not in self._snapshots:
                 self._snapshots[id] = -(-_virtual_bytes(file) // GIB)
+                self._blocks.derive(id, None)
             return self._snapshots[id]
+
+    def adopt_snapshot(self, id: str, file: Path) -> None:
+        with self._faults.change("adopt_snapshot"):
+            if id not in self._snapshots:
+                self._snapshots[id] = -(-_virtual_bytes(file) // GIB)
 
     def add_snapshot(self, id: str, size_gib: int) -> None:
         """Know a snapshot from before: a simulator forgets all when its process ends, and its database does not."""
         self._snapshots[id] = size_gib
+        self._blocks.derive(id, None)
 
     def remove_snapshot(self, id: str) -> None:
         with self._faults.change("remove_snapshot"):
             self._snapshots.pop(id, None)
+            self._blocks.forget(id)
+            self.snapshot_keys.pop(id, None)
 
     def list_snapshots(self) -> set[str]:
         with self._faults.lock:
-            return set(self._snapshots)
+            return set(self._snapshots) | self._blocks.drafts()
+
+    def snapshot_extents(
+        self, id: str, offset: int, length: int, since: str | None = None
+    ) -> Iterator[tuple[int, int]]:
+        with self._faults.lock:
+            return iter(list(self._blocks.extents(id, offset, length, since)))
+
+    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
+        with self._faults.lock:
+            return self._blocks.read(id, offset, length)
+
+    def write_draft(self, id: str, offset: int, data: bytes) -> None:
+        with self._faults.change("write_draft"):
+            self._blocks.write(id, offset, data)
+
+    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
+        with self._faults.lock:
+            return iter(list(self._blocks.digests(id)))
+
+    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+        with self._faults.change("complete_draft"):
+            if id not in self._snapshots:
+                self._blocks.complete(id, parent)
+                self._snapshots[id] = size_gib
+            return True
 
     def free_gib(self) -> int:
         return self._free_gib

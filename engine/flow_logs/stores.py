@@ -1,5 +1,7 @@
 """Where objects of flow logs go: an S3-compatible store, or a directory in its place."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlparse
@@ -25,6 +27,10 @@ class Store(Protocol):
         """Make the object so. Raises DeliveryError."""
         ...
 
+    def open(self, bucket: str, key: str) -> AbstractContextManager[tuple[Any, int]]:
+        """Give an object to ``read(size)`` from, and its length in bytes. Raises DeliveryError."""
+        ...
+
 
 class DirectoryStore:
     """Buckets are directories, made when they are needed."""
@@ -41,6 +47,16 @@ class DirectoryStore:
             draft.replace(file)
         except OSError as error:
             raise DeliveryError(ACCESS if isinstance(error, PermissionError) else UNKNOWN, error) from error
+
+    @contextmanager
+    def open(self, bucket: str, key: str) -> Iterator[tuple[Any, int]]:
+        file = self._root / plain_path(bucket) / plain_path(key)
+        try:
+            stream = file.open("rb")
+        except OSError as error:
+            raise DeliveryError(ACCESS, error) from error
+        with stream:
+            yield stream, file.stat().st_size
 
 
 class S3Store:
@@ -72,13 +88,27 @@ class S3Store:
 
         try:
             self._client.put_object(Bucket=bucket, Key=key, Body=content, ContentType="application/x-gzip")
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            said = RATE if code in _RATE_CODES else ACCESS if status in (403, 404) else UNKNOWN
-            raise DeliveryError(said, error) from error
-        except BotoCoreError as error:
-            raise DeliveryError(UNKNOWN, error) from error
+        except (ClientError, BotoCoreError) as error:
+            raise _failure(error) from error
+
+    @contextmanager
+    def open(self, bucket: str, key: str) -> Iterator[tuple[Any, int]]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+            with answer["Body"] as stream:
+                yield stream, int(answer["ContentLength"])
+        except (ClientError, BotoCoreError) as error:
+            raise _failure(error) from error
+
+
+def _failure(error: Any) -> DeliveryError:
+    answer = getattr(error, "response", None)  # only a ClientError has one
+    if answer is None:
+        return DeliveryError(UNKNOWN, error)
+    code, status = answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
+    return DeliveryError(RATE if code in _RATE_CODES else ACCESS if status in (403, 404) else UNKNOWN, error)
 
 
 def open_store(url: str, key: str, secret: str) -> Store | None:

@@ -1,7 +1,9 @@
 """Makes this machine ready to run guests; all that is there already is left as it is."""
 
+import fcntl
 import os
 import pwd
+from pathlib import Path
 
 from engine.host.accelerator import verdict
 from engine.host.bridges import ensure_bridges
@@ -14,6 +16,9 @@ from engine.host.ipv6 import ensure_ipv6
 from engine.host.packages import ensure_packages
 from settings import Settings
 
+_LOCK = Path("/run/groundfog-prepare.lock")
+"""Two deployments on one machine share its daemons and bridges: one at a time starts what is missing."""
+
 
 def prepare(settings: Settings, report: Report) -> None:
     """Install, start, connect and probe what is missing; every change is reported in one line.
@@ -24,6 +29,12 @@ def prepare(settings: Settings, report: Report) -> None:
     if os.geteuid() != 0:
         name = pwd.getpwuid(os.geteuid()).pw_name
         raise HostError(f"cannot prepare this machine as {name}: bridges and daemons need root; run: sudo make up")
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _prepare(settings, report)
+
+
+def _prepare(settings: Settings, report: Report) -> None:
     ensure_packages(report, ceph=bool(settings.ceph_pools))
     ensure_devices(report)
     ensure_data_directory(settings, report)

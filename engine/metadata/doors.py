@@ -1,4 +1,7 @@
-"""The doors that guests knock at: a namespace with listening sockets for every VPC, opened and closed as needed."""
+"""The doors that guests knock at: a namespace with listening sockets for every VPC, opened and closed as needed.
+
+Those of endpoints are like them, with an interface's id in the place of the VPC's.
+"""
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
@@ -41,6 +44,11 @@ class Listeners(Protocol):
     def listen(self, network_id: str, address: str, port: int, kind: Kind) -> socket: ...
     def remove_namespace(self, network_id: str) -> None: ...
     def list_namespaces(self) -> set[str]: ...
+
+
+class Wires(Listeners, Protocol):
+    """Namespaces on the wires of VPCs."""
+
     def router(self, subnet: Subnet) -> Router: ...
 
 
@@ -118,7 +126,7 @@ class Doors:
             tries = self._setbacks[id].tries + 1 if id in self._setbacks else 1
             seconds = min(_LONGEST_WAIT, 0.25 * 2**tries)
             self._setbacks[id] = _Setback(tries, _now() + seconds)
-            log.warning("cannot serve a VPC", vpc_id=id, error=str(error), tries=tries, again_in=seconds)
+            log.warning("cannot serve", id=id, error=str(error), tries=tries, again_in=seconds)
         finally:
             del self._work[id]
 
@@ -135,7 +143,7 @@ class Doors:
         for place in sorted(wanted - held.keys()):
             held[place] = await self._opened(id, place)
         if wanted != served:
-            log.info("serving a VPC", vpc_id=id, addresses=sorted(addresses))
+            log.info("serving", id=id, addresses=sorted(addresses))
         self._served[id] = wanted
         self._checked[id] = _now()
 
@@ -152,7 +160,7 @@ class Doors:
     async def _leave(self, id: str) -> None:
         await self._shut(id)
         await self._on_host(self._listeners.remove_namespace, id)
-        log.info("nobody left to listen to", vpc_id=id)
+        log.info("nobody left to listen to", id=id)
 
     async def _shut(self, id: str) -> None:
         self._checked.pop(id, None)

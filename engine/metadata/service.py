@@ -1,4 +1,4 @@
-"""The process that serves metadata, names and routers' words on a host: one event loop over the doors of all VPCs."""
+"""The process that serves metadata, names, routers' words and relays on a host: one event loop over all their doors."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -15,11 +16,12 @@ from sqlalchemy import select
 from engine.advertisements.advertiser import Advertiser, FrameDoor
 from engine.desired import resolvers
 from engine.metadata.answers import Answer, Answers, Question, page
-from engine.metadata.doors import Door, Doors, Listeners, Place, Places
+from engine.metadata.doors import Door, Doors, Place, Places, Wires
 from engine.metadata.identity import open_identity
 from engine.metadata.places import HTTP, places_on
 from engine.metadata.tokens import derive_secret
 from engine.metadata.web_door import WebDoor
+from engine.relays.relays import MakeListeners, Relays
 from engine.resolver.doors import DatagramDoor, StreamDoor
 from engine.resolver.resolver import Resolver
 from engine.resolver.upstream import Upstream
@@ -43,13 +45,15 @@ class Service:
         answers: Answers,
         resolver: Resolver,
         advertiser: Advertiser,
+        relays: Relays,
         database: Database,
-        listeners: Listeners,
+        listeners: Wires,
         hosts: Collection[str],
     ) -> None:
         self._answers = answers
         self._resolver = resolver
         self._advertiser = advertiser
+        self._relays = relays
         self._database = database
         self._hosts = sorted(hosts)
         self._threads = ThreadPoolExecutor(_THREADS, "metadata")
@@ -68,6 +72,7 @@ class Service:
         finally:
             advertising.cancel()
             await self._doors.close()
+            await self._relays.close()
             self._resolver.close()
             self._threads.shutdown(wait=False, cancel_futures=True)
             log.info("metadata service stopped", hosts=self._hosts)
@@ -76,6 +81,7 @@ class Service:
         try:
             loop = asyncio.get_running_loop()
             await self._doors.converge(await loop.run_in_executor(self._threads, self._places))
+            await self._relays.converge()
             self._blind = False
         except Exception as error:
             # What is served goes on being served; the next sweep tries again, and there are four in a second.
@@ -123,7 +129,12 @@ def _response(request: web.BaseRequest, answer: Answer) -> web.Response:
 
 
 async def serve(
-    settings: Settings, database: Database, listeners: Listeners, stop: asyncio.Event, hosts: Collection[str]
+    settings: Settings,
+    database: Database,
+    listeners: Wires,
+    make_relays: MakeListeners,
+    stop: asyncio.Event,
+    hosts: Collection[str],
 ) -> None:
     """Serve the instances on ``hosts``, which are the names that this machine has, until ``stop``.
 
@@ -135,13 +146,14 @@ async def serve(
     answers = Answers(database, secret, open_identity(settings.data / "identity"))
     resolver = Resolver(database, Upstream(lambda: resolvers(settings.guest_dns)))
     advertiser = Advertiser(database, hosts, listeners.router, settings.guest_mtu)
-    await Service(answers, resolver, advertiser, database, listeners, hosts).run(stop)
+    relays = Relays(database, hosts, settings.guest_mtu, make_relays)
+    await Service(answers, resolver, advertiser, relays, database, listeners, hosts).run(stop)
 
 
 def run(settings: Settings) -> None:
     """Serve the metadata of this host's instances until SIGTERM or SIGINT. Raises HostError without a switch."""
     # Imported here: who has no guests has neither namespaces nor a switch.
-    from engine.drivers.netns import MetadataListeners
+    from engine.drivers.netns import MetadataListeners, RelayListeners
     from engine.fleet import local_host
     from engine.flow_logs.service import collecting
     from engine.host.bridges import INTEGRATION, read_switch
@@ -155,14 +167,18 @@ def run(settings: Settings) -> None:
         with database.read() as db:
             regions = list(db.scalars(select(Region.name)))
         hosts = {local_host(region, regions) for region in regions}
+        listeners = MetadataListeners(INTEGRATION, datapath, owner)
+        make_relays = partial(RelayListeners, integration_bridge=INTEGRATION, datapath=datapath, owner=owner)
         with collecting(settings, database, hosts):
-            asyncio.run(_until_signal(settings, database, MetadataListeners(INTEGRATION, datapath, owner), hosts))
+            asyncio.run(_until_signal(settings, database, listeners, make_relays, hosts))
     finally:
         database.close()
 
 
-async def _until_signal(settings: Settings, database: Database, listeners: Listeners, hosts: Collection[str]) -> None:
+async def _until_signal(
+    settings: Settings, database: Database, listeners: Wires, make_relays: MakeListeners, hosts: Collection[str]
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, database, listeners, stop, hosts)
+    await serve(settings, database, listeners, make_relays, stop, hosts)

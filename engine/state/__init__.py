@@ -1,12 +1,13 @@
 """Tables: what the cloud's owner asked for, and how far we got. One file per resource."""
 
-from engine.state.account import AccessKey, Account
+from engine.state.account import AccessKey, Account, AccountSettings
 from engine.state.address import Address, AddressTransfer
 from engine.state.base import RESOURCES, Base, Resource, now, timestamp
 from engine.state.egress_gateway import EgressGateway
-from engine.state.endpoint import Endpoint, EndpointService
+from engine.state.endpoint import Endpoint, EndpointGroup, EndpointService
 from engine.state.flow_log import FlowLog
-from engine.state.image import Image, ImageBlockDevice, LaunchPermission
+from engine.state.image import FAMILY, Image, ImageBlockDevice, LaunchPermission, family_of
+from engine.state.import_task import ImportDisk, ImportImageTask, ImportSnapshotTask, ImportTask
 from engine.state.instance import ConsoleOutput, Instance
 from engine.state.internet_gateway import InternetGateway
 from engine.state.json_rows import json_rows
@@ -18,18 +19,23 @@ from engine.state.peering import Peering
 from engine.state.prefix_list import PrefixList, PrefixListEntry
 from engine.state.reachability import InsightsAnalysis, InsightsPath
 from engine.state.region import Host, Region, Zone
+from engine.state.root_replacement import RootReplacement
 from engine.state.route_table import Route, RouteTable, RouteTableAssociation
 from engine.state.security_group import SecurityGroup, SecurityGroupRule
+from engine.state.snapshot import Snapshot, SnapshotDraft, SnapshotLock, SnapshotPermission
 from engine.state.subnet import CidrReservation, InterfacePrefix, Ipv6Address, PrivateAddress, Subnet, SubnetCidrBlock
 from engine.state.tag import Tag
 from engine.state.task import Replay, Task
-from engine.state.volume import Snapshot, Volume, VolumeAttachment
+from engine.state.volume import LEAVING, Volume, VolumeAttachment, VolumeModification
 from engine.state.vpc import DhcpOptions, Vpc, VpcCidrBlock
 
 __all__ = [
+    "FAMILY",
+    "LEAVING",
     "RESOURCES",
     "AccessKey",
     "Account",
+    "AccountSettings",
     "Address",
     "AddressTransfer",
     "Base",
@@ -38,11 +44,16 @@ __all__ = [
     "DhcpOptions",
     "EgressGateway",
     "Endpoint",
+    "EndpointGroup",
     "EndpointService",
     "FlowLog",
     "Host",
     "Image",
     "ImageBlockDevice",
+    "ImportDisk",
+    "ImportImageTask",
+    "ImportSnapshotTask",
+    "ImportTask",
     "InsightsAnalysis",
     "InsightsPath",
     "Instance",
@@ -66,21 +77,27 @@ __all__ = [
     "Region",
     "Replay",
     "Resource",
+    "RootReplacement",
     "Route",
     "RouteTable",
     "RouteTableAssociation",
     "SecurityGroup",
     "SecurityGroupRule",
     "Snapshot",
+    "SnapshotDraft",
+    "SnapshotLock",
+    "SnapshotPermission",
     "Subnet",
     "SubnetCidrBlock",
     "Tag",
     "Task",
     "Volume",
     "VolumeAttachment",
+    "VolumeModification",
     "Vpc",
     "VpcCidrBlock",
     "Zone",
+    "family_of",
     "json_rows",
     "now",
     "timestamp",

@@ -40,3 +40,12 @@ class Endpoint(Resource, Base):
     private_dns: Mapped[bool] = mapped_column(default=False)
     dns_record_ip_type: Mapped[str] = mapped_column(String(24), default="ipv4")
     ended: Mapped[str] = mapped_column(String(24), default="")
+
+
+class EndpointGroup(Base):
+    """Which security groups an Interface's interfaces are in, and will be in while it has none yet."""
+
+    __tablename__ = "vpc_endpoint_group"
+    endpoint_id: Mapped[str] = mapped_column(ForeignKey("vpc_endpoint.id"), primary_key=True)
+    group_id: Mapped[str] = mapped_column(ForeignKey("security_group.id"), primary_key=True, index=True)
+    position: Mapped[int] = mapped_column(default=0)

@@ -4,10 +4,12 @@ from sqlalchemy import bindparam, update
 from sqlalchemy.orm import Session
 
 from engine import desired
+from engine.disk_room import make_disk
 from engine.drivers.base import DriverError
 from engine.machines import machine_of
 from engine.plugging import plug
-from engine.state import Instance, NetworkInterface, VolumeAttachment
+from engine.snapshots import is_taken_of_instance
+from engine.state import LEAVING, Instance, NetworkInterface, VolumeAttachment
 from engine.state.prepared import Prepared
 from engine.tasks import Job, Step, Wait, in_database
 
@@ -17,10 +19,17 @@ _PATIENCE = 60.0
 """Seconds in which a started machine must be running and reachable."""
 
 
+def wait_until_disks_stay(job: Job) -> Wait | None:
+    """A snapshot that is being taken moves disks; none begins to be taken while an instance is being started."""
+    taken = job.look(lambda db: is_taken_of_instance(db, job.resource_id))
+    return Wait(0.05 if job.waited < 2 else 0.5) if taken else None
+
+
 def create_disks(job: Job) -> None:
-    zone, disks = job.look(lambda db: (desired.place(db, job.resource_id).zone, desired.disks(db, job.resource_id)))
-    for disk, _ in disks:
-        job.drivers.storages[zone].ensure_disk(disk)
+    settings = job.engine.settings
+    zone = job.look(lambda db: desired.place(db, job.resource_id).zone)
+    for disk, _ in job.look(lambda db: desired.disks(db, settings, job.resource_id)):
+        make_disk(job.drivers.storages[zone], disk, settings)
 
 
 def plug_ports(job: Job) -> None:
@@ -49,7 +58,8 @@ _RUNNING = [
         .where(Instance.id == bindparam("instance"))
         .values(state="running", state_reason_code="", state_reason="", transition_reason=""),
         update(VolumeAttachment)
-        .where(VolumeAttachment.instance_id == bindparam("instance"), VolumeAttachment.state != "detaching")
+        .where(VolumeAttachment.instance_id == bindparam("instance"))
+        .where(*(VolumeAttachment.state != leaving for leaving in LEAVING))
         .values(state="attached"),
         update(NetworkInterface)
         .where(NetworkInterface.instance_id == bindparam("instance"), NetworkInterface.attachment_status != "detaching")
@@ -68,4 +78,4 @@ def the_instance(db: Session, job: Job) -> Instance:
     return db.get_one(Instance, job.resource_id)
 
 
-STEPS: list[Step] = [create_disks, plug_ports, start_machine, wait_until_up, mark_running]
+STEPS: list[Step] = [wait_until_disks_stay, create_disks, plug_ports, start_machine, wait_until_up, mark_running]

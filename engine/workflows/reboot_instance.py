@@ -3,6 +3,8 @@
 from engine.tasks import Job, Step, Wait
 from engine.workflows.boot_instance import the_instance
 
+PART_OF = ("pause_instance", "replace_root_volume", "fail_root_replacement")
+
 _PATIENCE = 240.0
 """Seconds a guest is given to shut down ("Reboot your instance", EC2 user guide)."""
 

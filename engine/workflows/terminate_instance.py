@@ -1,12 +1,13 @@
 """Take an instance away, however little of it was ever made."""
 
-from sqlalchemy import delete, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine import desired, placement
+from engine import desired, placement, volumes
 from engine.attachments import end_attachment, forget_attachment
 from engine.interfaces import remove_interface
-from engine.state import NetworkInterface, Tag, Volume, VolumeAttachment, now
+from engine.snapshots import are_wanted_of
+from engine.state import NetworkInterface, VolumeAttachment, now
 from engine.tasks import Job, Step, Wait, in_database
 from engine.workflows.boot_instance import the_instance
 
@@ -37,24 +38,26 @@ def remove_ports(job: Job) -> None:
         job.drivers.network.remove_port(card.id)
 
 
+def wait_until_snapshots_are_taken(job: Job) -> Wait | None:
+    """What a snapshot is still to be taken of must not go before."""
+    wanted = job.look(lambda db: are_wanted_of(db, volumes.going_with(db, job.resource_id)))
+    return Wait(0.1 if job.waited < 5 else 1.0) if wanted else None
+
+
 def remove_disks(job: Job) -> None:
-    zone, disks = job.look(lambda db: (the_instance(db, job).zone, desired.disks(db, job.resource_id)))
-    for disk, attachment in disks:
-        if attachment.delete_on_termination:
-            job.drivers.storages[zone].remove_disk(disk.id)
+    zone, ids = job.look(lambda db: (the_instance(db, job).zone, volumes.going_with(db, job.resource_id)))
+    for id in ids:
+        job.drivers.storages[zone].remove_disk(id)
 
 
 @in_database
 def mark_terminated(job: Job) -> None:
     db, instance = job.writing, the_instance(job.writing, job)
-    attachments = db.query(VolumeAttachment).filter_by(instance_id=instance.id).all()
-    gone = [a.volume_id for a in attachments if a.delete_on_termination]
-    db.execute(update(Volume).where(Volume.id.in_([a.volume_id for a in attachments])).values(state="available"))
-    db.execute(delete(VolumeAttachment).where(VolumeAttachment.instance_id == instance.id))
-    db.execute(delete(Volume).where(Volume.id.in_(gone)))
+    volumes.forget(db, volumes.going_with(db, instance.id))
+    for attachment in db.scalars(select(VolumeAttachment).filter_by(instance_id=instance.id)).all():
+        volumes.end_attachment(db, attachment)
     for card in desired.interfaces(db, instance.id):
         _free_interface(db, card)
-    db.execute(delete(Tag).where(Tag.resource_id.in_(gone)))
     placement.release(db, instance)
     instance.state, instance.ended, instance.private_ip = "terminated", now(), ""
 
@@ -75,6 +78,7 @@ STEPS: list[Step] = [
     wait_until_off,
     remove_machine,
     remove_ports,
+    wait_until_snapshots_are_taken,
     remove_disks,
     mark_terminated,
 ]

@@ -63,6 +63,8 @@ osd objectstore = bluestore
 bluestore block size = {disk}
 bluestore cache autotune = false
 bluestore cache size = {memory}
+# A client that is killed just as it opens an image is known of until the image's header is read anew.
+osd pg object context cache count = 1
 
 [client]
 # A client whose process was killed is forgotten as soon as the OSD is told to.

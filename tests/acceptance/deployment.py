@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,11 @@ class Deployment:
 
     def create_account(self, name: str) -> Any:
         """Return the client of a new account."""
-        return client(_exports(self.groundfog("users", "create", name)))
+        return client(self.create_credentials(name))
+
+    def create_credentials(self, name: str) -> dict[str, str]:
+        """Return what a shell of a new account has in its environment."""
+        return _exports(self.groundfog("users", "create", name))
 
     # -- what runs -----------------------------------------------------------
 
@@ -157,7 +161,9 @@ class Deployment:
         return sorted(path.name for path in Path("/run/netns").glob(f"gf-{self.owner}.*"))
 
     def disks(self) -> set[str]:
-        return {path.name for room in ("disks", "sources") for path in (self.data / room).iterdir()}
+        """Return the files that hold disks, and those under them."""
+        rooms = (self.data / room for room in ("disks", "sources"))
+        return {path.name for room in rooms for path in room.iterdir() if not path.name.startswith(".")}
 
     def left_of(self, instances: list[dict[str, Any]]) -> list[str]:
         """Return what this machine and its switch still have of instances, as they were described while they ran."""
@@ -174,12 +180,16 @@ class Deployment:
         }
         return [f"{place} of {id}" for place, text in places.items() for id in sorted(ids) if id in text]
 
-    def in_network(self, ids: list[str]) -> list[str]:
-        """Return what the network still has of VPCs, subnets, groups and peerings."""
+    def in_network(self, ids: Iterable[str]) -> list[str]:
+        """Return what the network still has of VPCs and of whatever is in them, by any of the names it has there."""
         tables = ("Logical_Router", "Logical_Switch", "Logical_Router_Port", "Logical_Switch_Port", "Port_Group", "ACL",
-                  "Logical_Router_Policy", "Logical_Router_Static_Route", "DHCP_Options")  # fmt: skip
+                  "Logical_Router_Policy", "Logical_Router_Static_Route", "DHCP_Options", "NAT", "Address_Set",
+                  "Load_Balancer", "DNS", "Static_MAC_Binding", "Gateway_Chassis", "QoS")  # fmt: skip
         text = {table: _said("ovn-nbctl", "--timeout=20", "list", table) for table in tables}
-        return [f"{table} of {id}" for table in tables for id in ids if id in text[table]]
+        text["namespace"] = "\n".join(self.namespaces())
+        text["Interface"] = _said("ovs-vsctl", "--timeout=20", "list", "Interface")
+        names = {id: (id, id.replace("-", "_"), port_uuid(id)) for id in ids}
+        return [f"{table} of {id}" for table in text for id in names if any(name in text[table] for name in names[id])]
 
     # -- beginning and end ---------------------------------------------------
 

@@ -1,8 +1,9 @@
 """The two networks of the packet tests as a database has them: a VPC each, and an instance for each guest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import MappingProxyType
 
 from engine.drivers.networking import Network, Port
 from engine.state import (
@@ -31,7 +32,7 @@ def ports(cloud: TwoNetworks) -> dict[str, Port]:
 
 
 def populated(
-    cloud: TwoNetworks, file: Path, *networks: Network, six: dict[str, str] | None = None
+    cloud: TwoNetworks, file: Path, *networks: Network, six: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Database]:
     """Yield a database with these networks, or the two as they are, and with addresses of IPv6 for some guests."""
     database = Database(f"sqlite:///{file}", durable=False)

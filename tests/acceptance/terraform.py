@@ -1,11 +1,14 @@
 """Terraform with its unmodified AWS provider, pointed at a deployment."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 STACKS = Path(__file__).parent / "stacks"
 
@@ -59,13 +62,23 @@ class Terraform:
     def assert_nothing_to_do(self, *variables: str) -> None:
         self("plan", "-detailed-exitcode", "-input=false", "-no-color", *variables)
 
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Return the attributes of what the state has, by the addresses: ``aws_subnet.public[0]``."""
+        shown = json.loads(self("show", "-json"))
+        listed = shown["values"]["root_module"]["resources"]
+        return {resource["address"]: resource["values"] for resource in listed}
+
+    def ids(self) -> set[str]:
+        """Return every id of a thing that the state names, whatever it is an attribute of."""
+        return set(re.findall(r"\b[a-z]+(?:-[a-z]+)*-[0-9a-f]{17}\b", self("show", "-json")))
+
 
 @contextmanager
 def terraform(directory: Path, environment: dict[str, str], stack: str) -> Iterator[Terraform]:
     """Yield the command in ``directory`` for a stack of ``stacks/``, initialised; destroy what it made in the end."""
     mirror = provider_mirror()
     assert mirror is not None
-    shutil.copy(STACKS / f"{stack}.tf", directory / "main.tf")
+    shutil.copytree(STACKS / stack, directory, dirs_exist_ok=True)
     command = Terraform(directory, environment, mirror)
     command("init", "-no-color", "-input=false")
     try:

@@ -11,7 +11,7 @@ from socket import SHUT_RDWR, socket
 import pytest
 
 from engine.drivers.netns import MetadataListeners
-from engine.drivers.networking import Nat, Route, Rule
+from engine.drivers.networking import METADATA_ADDRESS, Nat, Route, Rule
 from tests.acceptance.two_networks import (
     APP,
     APP_PUBLIC,
@@ -179,7 +179,7 @@ def metadata(cloud: TwoNetworks) -> Iterator[dict[str, socket]]:
     try:
         for id in ids:
             listeners.ensure_namespace(id)
-            sockets[id] = listeners.listen(id)
+            sockets[id] = listeners.listen(id, METADATA_ADDRESS, 80)
             threading.Thread(target=_answer, args=(sockets[id], id), daemon=True).start()
         yield sockets
     finally:
@@ -228,7 +228,7 @@ def test_a_half_made_namespace_is_repaired(cloud: TwoNetworks, informed: Guests,
     assert id in listeners.list_namespaces()
     for _ in range(2):
         listeners.ensure_namespace(id)
-    metadata[id] = listeners.listen(id)
+    metadata[id] = listeners.listen(id, METADATA_ADDRESS, 80)
     threading.Thread(target=_answer, args=(metadata[id], id), daemon=True).start()
     assert eventually(lambda: informed.app.ask("169.254.169.254", 80)) == [id, APP]
 

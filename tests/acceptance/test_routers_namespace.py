@@ -99,8 +99,9 @@ def test_who_asks_for_routers_is_told_of_its_own_and_nobody_else_is(
             router = listeners.router(subnet)
             assert (frame[:6].hex(":"), frame[6:12].hex(":")) == (host.mac, router.mac)
             assert str(IPv6Address(frame[22:38])) == router.address
-            others = [each for each in (web, app, shut) if each is not wiretap]
-            assert not any(told(each) for each in others), "others heard it"
+            for other, listening in ((six.web, web), (six.app, app), (six.shut, shut)):
+                # It may hear a late answer to what it asked itself.
+                assert listening is wiretap or told(listening)[:6].hex(":") in ("", other.mac), "another heard it"
 
 
 @pytest.mark.usefixtures("quiet", "service")

@@ -118,7 +118,8 @@ class Running:
         self.listeners = listeners
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
-        work = serve(settings, database, listeners, self._stop, {host})
+        self.relays = Loopback()
+        work = serve(settings, database, listeners, lambda _seats: self.relays, self._stop, {host})
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(work,))
         self._thread.start()
 

@@ -11,7 +11,9 @@ from engine.drivers.networking import Port
 from engine.endpoints import add_interface_service, interfaces_of
 from engine.state import Endpoint, EndpointService, InsightsAnalysis, Instance, NetworkInterface
 from tests.cloud import REGION, Cloud
+from tests.engine import drafts, imports, snapshots, volumes
 from tests.engine import nat_gateways as nats
+from tests.engine import root_replacements as roots
 from tests.translators.test_instances import launch, leftovers, state
 
 
@@ -296,5 +298,26 @@ SCENARIOS = {
     "sync_nat_gateway": Scenario(nats.associating, lambda cloud, id: nats.serves(cloud, id, 2)),
     "drain_nat_gateway": Scenario(nats.draining, lambda cloud, id: nats.serves(cloud, id, 1)),
     "delete_nat_gateway": Scenario(nats.deleting, lambda cloud, id: nats.is_gone(cloud, id, "deleted")),
+    "create_snapshot": Scenario(snapshots.taking, snapshots.are_completed),
+    "fail_snapshot": Scenario(beginning("fail_snapshot", snapshots.taking), snapshots.have_failed),
+    "complete_snapshot": Scenario(drafts.completing, drafts.is_completed),
+    "cancel_draft": Scenario(drafts.late, drafts.is_cancelled),
+    "copy_snapshot": Scenario(snapshots.copying, snapshots.are_completed),
+    "remove_snapshot": Scenario(snapshots.removing, snapshots.is_removed),
+    "pause_instance": Scenario(snapshots.pausing, snapshots.has_restarted),
+    "create_volume": Scenario(volumes.creating, volumes.is_available),
+    "fail_volume": Scenario(beginning("fail_volume", volumes.creating), volumes.is_error),
+    "delete_volume": Scenario(volumes.deleting, volumes.is_gone),
+    "attach_volume": Scenario(volumes.attaching, volumes.is_attached),
+    "detach_volume": Scenario(volumes.detaching, volumes.is_detached),
+    "abandon_volume_attachment": Scenario(
+        beginning("abandon_volume_attachment", volumes.attaching), volumes.is_detached
+    ),
+    "modify_volume": Scenario(volumes.growing, volumes.is_modified),
+    "fail_modification": Scenario(beginning("fail_modification", volumes.growing), volumes.is_unmodified),
+    "import_disks": Scenario(imports.importing, imports.is_imported),
+    "cancel_import": Scenario(imports.cancelling, imports.is_cancelled),
+    "replace_root_volume": Scenario(roots.replacing, roots.is_replaced),
+    "fail_root_replacement": Scenario(beginning("fail_root_replacement", roots.replacing), roots.has_failed),
     "remove_port": Scenario(remove_port, lambda cloud, id: id not in network(cloud).list_ports()),
 }

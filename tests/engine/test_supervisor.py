@@ -35,7 +35,7 @@ PROGRAM = """
         raise ValueError("short of breath")
 
     supervisor._PATIENCE = 0.5
-    supervisor._API = {name: globals()[name] for name in sys.argv[2].split(",")}
+    supervisor.API = {name: globals()[name] for name in sys.argv[2].split(",")}
     print(supervisor.start(Settings(data=Path(sys.argv[1]), engine="simulated"), detach=sys.argv[3] == "detach"))
     sys.stdout.flush()
     time.sleep(0 if sys.argv[3] == "detach" else 600)

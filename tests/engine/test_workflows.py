@@ -18,7 +18,9 @@ from tests.translators.test_instances import launch
 WORKFLOWS = sorted(p.stem for p in (Path(tasks.__file__).parent / "workflows").glob("[a-z]*.py"))
 VERBS = (
     "ensure_disk", "ensure_network", "ensure_group", "ensure_port", "ensure_machine", "ensure_devices", "stop_machine",
-    "reboot_machine", "remove_machine", "remove_port", "remove_disk", "remove_group", "remove_network", "trace",
+    "reboot_machine", "remove_machine", "remove_port", "remove_disk", "remove_group", "remove_network", "resize_disk",
+    "trace", "ensure_snapshot", "copy_snapshot", "adopt_snapshot", "remove_snapshot", "move_disks",
+    "complete_draft",
 )  # fmt: skip
 
 

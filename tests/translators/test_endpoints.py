@@ -262,6 +262,33 @@ def test_subnets_groups_and_the_private_name_can_change(
         ec2.modify_vpc_endpoint(VpcEndpointId=id, RemoveSecurityGroupIds=[group])
 
 
+def test_groups_are_kept_while_there_is_no_interface_to_be_in_them(
+    cloud: Cloud, ec2: Any, services: dict[str, str], vpc: str, refused: Any
+) -> None:
+    first, second = (
+        ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"] for name in ("one", "two")
+    )
+    asked = {"VpcId": vpc, "ServiceName": REGISTRY, "VpcEndpointType": "Interface"}
+    default = ec2.create_vpc_endpoint(**asked, PrivateDnsEnabled=False)["VpcEndpoint"]
+    assert [group["GroupName"] for group in default["Groups"]] == ["default"]
+    id = ec2.create_vpc_endpoint(**asked, SecurityGroupIds=[second, first])["VpcEndpoint"]["VpcEndpointId"]
+    assert [group["GroupId"] for group in described(ec2, id)["Groups"]] == [second, first]
+    ec2.modify_vpc_endpoint(VpcEndpointId=id, RemoveSecurityGroupIds=[second])
+    with refused("DependencyViolation"):
+        ec2.delete_security_group(GroupId=first)
+    ec2.delete_security_group(GroupId=second)
+    ec2.modify_vpc_endpoint(VpcEndpointId=id, AddSubnetIds=[subnet(ec2, vpc, 1)])
+    cloud.settle()
+    (card,) = described(ec2, id)["NetworkInterfaceIds"]
+    (found,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[card])["NetworkInterfaces"]
+    assert [group["GroupId"] for group in found["Groups"]] == [first]
+    ec2.modify_vpc_endpoint(VpcEndpointId=id, RemoveSubnetIds=found["SubnetId"].split())
+    assert [group["GroupId"] for group in described(ec2, id)["Groups"]] == [first]
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[id])
+    cloud.settle()
+    ec2.delete_security_group(GroupId=first)
+
+
 def test_two_endpoints_do_not_answer_to_one_private_name(
     ec2: Any, vpc: str, endpoint: dict[str, Any], refused: Any
 ) -> None:

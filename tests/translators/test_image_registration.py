@@ -27,11 +27,12 @@ def test_a_registered_image_is_read_back_as_it_was_sent(cloud: Cloud, mine: Any)
     mappings = [
         root(snapshot, VolumeSize=20, VolumeType="gp3", Iops=4000, Throughput=500, DeleteOnTermination=False),
         {"DeviceName": "/dev/sdb", "Ebs": {"VolumeSize": 5, "VolumeType": "gp3"}},
+        {"DeviceName": "/dev/sdc", "VirtualName": "ephemeral0"},
     ]
     id = mine.register_image(
         Name="my image [v1] (a/b) '@_-", Description="a <b> & c", Architecture="x86_64", VirtualizationType="hvm",
         RootDeviceName="/dev/sda1", EnaSupport=True, SriovNetSupport="simple", BootMode="legacy-bios",
-        ImdsSupport="v2.0", BlockDeviceMappings=mappings,
+        ImdsSupport="v2.0", BlockDeviceMappings=mappings, ImageLocation="",
         TagSpecifications=[{"ResourceType": "image", "Tags": [{"Key": "k", "Value": "v"}]}],
     )["ImageId"]  # fmt: skip
     (image,) = mine.describe_images(ImageIds=[id])["Images"]
@@ -41,7 +42,7 @@ def test_a_registered_image_is_read_back_as_it_was_sent(cloud: Cloud, mine: Any)
     assert (image["Architecture"], image["EnaSupport"], image["SriovNetSupport"]) == ("x86_64", True, "simple")
     assert (image["BootMode"], image["ImdsSupport"]) == ("legacy-bios", "v2.0")
     assert image["Tags"] == [{"Key": "k", "Value": "v"}] and "ImageOwnerAlias" not in image
-    for mapping, more in zip(mappings, ({}, {"DeleteOnTermination": True}), strict=True):
+    for mapping, more in zip(mappings[:2], ({}, {"DeleteOnTermination": True}), strict=True):
         mapping["Ebs"] |= {"Encrypted": False} | more
     assert image["BlockDeviceMappings"] == mappings
 
@@ -81,7 +82,18 @@ def test_a_name_is_well_formed_and_the_accounts_only_one(cloud: Cloud, mine: Any
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {}}]}, "MissingParameter"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "NoDevice": ""}]}, "UnsupportedOperation"),
         ({"BlockDeviceMappings": [{"Ebs": {"VolumeSize": 1}}]}, "MissingParameter"),
-        ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}]}, "UnsupportedOperation"),
+        (
+            {"BlockDeviceMappings": [{"DeviceName": "/dev/sdb", "VirtualName": "etherial0"}]},
+            "InvalidBlockDeviceMapping",
+        ),
+        (
+            {
+                "BlockDeviceMappings": [
+                    {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0", "Ebs": {"VolumeSize": 1}}
+                ]
+            },
+            "InvalidParameterCombination",
+        ),
         ({"BlockDeviceMappings": []}, "InvalidBlockDeviceMapping"),
         ({"BootMode": "uefi"}, "UnsupportedOperation"),
         ({"Description": "x" * 256}, "InvalidParameterValue"),
@@ -121,8 +133,6 @@ def test_a_snapshot_must_be_there_whole_and_no_larger_than_the_disk(cloud: Cloud
         make(root(mine_too, VolumeType="gp2", Iops=100))
     with refused("UnsupportedOperation", "KmsKeyId"):
         make(root(mine_too, KmsKeyId="k"))
-    with refused("UnsupportedOperation", "Encrypted"):
-        make({"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 1, "Encrypted": True}})
     with refused("InvalidBlockDeviceMapping", "/dev/sda1"):
         mine.register_image(Name="web", BlockDeviceMappings=[root(mine_too), root(mine_too)])
     with refused("DryRunOperation"):
@@ -167,11 +177,12 @@ def test_an_image_that_instances_came_from_is_unavailable_once_deregistered(
 
 
 def test_snapshots_go_with_their_image_unless_something_needs_them(cloud: Cloud, mine: Any) -> None:
-    alone, shared, busy = (add_snapshot(cloud) for _ in range(3))
+    alone, shared, busy, locked = (add_snapshot(cloud) for _ in range(4))
+    mine.lock_snapshot(SnapshotId=locked, LockMode="governance", LockDuration=1)
     public = mine.describe_images(ImageIds=[IMAGE])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     others = [
         {"DeviceName": f"/dev/sd{n}", "Ebs": {"SnapshotId": s}}
-        for n, s in zip("bcd", (shared, busy, public), strict=True)
+        for n, s in zip("bcde", (shared, busy, locked, public), strict=True)
     ]
     id = mine.register_image(Name="one", BlockDeviceMappings=[root(alone), *others])["ImageId"]
     mine.register_image(Name="two", BlockDeviceMappings=[root(shared)])
@@ -180,9 +191,9 @@ def test_snapshots_go_with_their_image_unless_something_needs_them(cloud: Cloud,
         db.add(Volume(id=Volume.new_id(), account=MINE, region=REGION, **volume))
     answer = mine.deregister_image(ImageId=id, DeleteAssociatedSnapshots=True)
     results = {r["SnapshotId"]: r["ReturnCode"] for r in answer["DeleteSnapshotResults"]}
-    assert results == {alone: "success", shared: "skipped", busy: "client-error", public: "skipped"}
+    assert results == {alone: "success", shared: "skipped", busy: "success", locked: "client-error", public: "skipped"}
     left = [s["SnapshotId"] for s in mine.describe_snapshots(OwnerIds=["self"])["Snapshots"]]
-    assert left == sorted([shared, busy])
+    assert left == sorted([shared, locked])
 
 
 def test_only_its_owner_deregisters_an_image(cloud: Cloud, mine: Any, refused: Any) -> None:

@@ -83,7 +83,7 @@ def test_what_was_asked_is_read_back(cloud: Cloud) -> None:
         ({"UserData": "x" * 17000}, "InvalidParameterValue"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf"}]}, "MissingParameter"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 70000}}]},
-         "InvalidBlockDeviceMapping"),
+         "InvalidParameterValue"),
         ({"Placement": {"Tenancy": "dedicated"}}, "UnsupportedOperation"),
         ({"Placement": {"AvailabilityZone": "mars-1a"}}, "InvalidParameterValue"),
         ({"KernelId": "aki-1"}, "UnsupportedOperation"),

@@ -26,7 +26,7 @@ def grant(ec2: Any, eni: str, permission: str) -> str:
     asked = {"NetworkInterfaceId": eni, "AwsAccountId": OTHER, "Permission": permission}
     made = ec2.create_network_interface_permission(**asked)["InterfacePermission"]
     id = str(made["NetworkInterfacePermissionId"])
-    assert made == {"NetworkInterfacePermissionId": id, "PermissionState": {"State": "granted"}, **asked}
+    assert made == {"NetworkInterfacePermissionId": id, "PermissionState": {"State": "GRANTED"}, **asked}
     return id
 
 
@@ -41,10 +41,10 @@ def test_a_permission_is_described_and_deleted(cloud: Cloud, ec2: Any, other: An
         answer = ec2.describe_network_interface_permissions(Filters=asked)
         assert len(answer["NetworkInterfacePermissions"]) == count, name
     assert other.describe_network_interface_permissions()["NetworkInterfacePermissions"] == []
-    with refused("InvalidNetworkInterfacePermissionID.NotFound"):
+    with refused("InvalidPermissionID.NotFound"):
         other.delete_network_interface_permission(NetworkInterfacePermissionId=ids[0])
     assert ec2.delete_network_interface_permission(NetworkInterfacePermissionId=ids[0])["Return"]
-    with refused("InvalidNetworkInterfacePermissionID.NotFound"):
+    with refused("InvalidPermissionID.NotFound"):
         ec2.describe_network_interface_permissions(NetworkInterfacePermissionIds=[ids[0]])
     ec2.delete_network_interface(NetworkInterfaceId=eni)
     assert ec2.describe_network_interface_permissions()["NetworkInterfacePermissions"] == []

@@ -7,7 +7,7 @@ import pytest
 from engine.state import Volume, VolumeAttachment
 from tests.cloud import OPERATOR, REGION, Cloud
 from translators.errors import Ec2Error
-from translators.volumes import check_volume
+from translators.volume_types import check_volume
 
 SINCE = "2026-01-02T03:04:05.678Z"
 
@@ -118,11 +118,11 @@ def test_another_accounts_volume_is_not_found(cloud: Cloud, ec2: Any, refused: A
         (("gp2", 8, 100), "InvalidParameterCombination"),
         (("gp2", 16385), "InvalidParameterValue"),
         (("gp3", 8, 2999), "InvalidParameterValue"),
-        (("gp3", 8, 4001), "InvalidParameterCombination"),
+        (("gp3", 8, 4001), "InvalidParameterValue"),
         (("gp3", 8, 3000, 124), "InvalidParameterValue"),
-        (("gp3", 8, 3000, 751), "InvalidParameterCombination"),
-        (("io1", 4), "MissingParameter"),
-        (("io1", 4, 201), "InvalidParameterCombination"),
+        (("gp3", 8, 3000, 751), "InvalidParameterValue"),
+        (("io1", 4), "InvalidParameterCombination"),
+        (("io1", 4, 201), "InvalidParameterValue"),
         (("io2", 4, 200, 125), "InvalidParameterCombination"),
         (("st1", 124), "InvalidParameterValue"),
         (("warp", 1), "UnknownVolumeType"),

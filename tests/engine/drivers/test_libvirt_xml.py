@@ -6,7 +6,15 @@ import pytest
 from lxml import etree
 
 from engine.drivers.base import AttachedDisk, Cluster, Location, Machine, Nic, Refused, port_uuid
-from engine.drivers.libvirt_xml import SPARE_ROOT_PORTS, Accelerator, Datapath, HostWays, domain_xml, moves_xml
+from engine.drivers.libvirt_xml import (
+    SPARE_ROOT_PORTS,
+    Accelerator,
+    Datapath,
+    HostWays,
+    domain_xml,
+    moves_xml,
+    secret_uuid,
+)
 
 UUID = "ec2b1e29-90cb-4b2e-8a4d-33d2f3b2c001"
 MACHINE = Machine(
@@ -88,20 +96,33 @@ def test_a_disk_is_bounded_only_as_far_as_it_is_said() -> None:
 
 
 def test_disks_that_do_not_move_are_said_to_stay() -> None:
-    moves = {"vdb": Location("file", "/disks/vol-2/1.qcow2")}
+    moves = {"vdb": AttachedDisk("vol-2", "vdb", Location("file", "/disks/vol-2/1.qcow2"), "vol2")}
     disks = etree.fromstring(moves_xml(moves, ["vda", "vdb"])).findall("disks/disk")
     assert [(disk.get("name"), disk.get("snapshot")) for disk in disks] == [("vda", "no"), ("vdb", "external")]
     assert only(disks[1], "source").get("file") == "/disks/vol-2/1.qcow2"
     assert only(disks[1], "driver").get("type") == "qcow2"
     with pytest.raises(Refused, match="rbd"):
-        moves_xml({"vda": Location("rbd", "pool/vol-1")}, ["vda"])
+        moves_xml({"vda": AttachedDisk("vol-1", "vda", Location("rbd", "pool/vol-1"), "vol1")}, ["vda"])
+
+
+def test_an_encrypted_disk_names_its_secret_for_each_of_its_files_and_never_holds_its_key() -> None:
+    where = Location("file", "/disks/vol-1.qcow2", below=("/sources/b.qcow2", "/sources/a.qcow2"))
+    disk = replace(MACHINE.disks[0], location=where, key="the key itself")
+    found = domain(replace(MACHINE, disks=(disk,)))
+    assert [each.get("file") for each in found.iterfind(".//disk//source")] == [where.name, *where.below]
+    secrets = found.findall(".//source/encryption[@format='luks']/secret[@type='passphrase']")
+    assert [each.get("uuid") for each in secrets] == [secret_uuid(disk)] * 3
+    assert len(found.findall(".//backingStore/backingStore/backingStore")) == 1
+    moved = moves_xml({"vda": disk}, ["vda"])
+    assert secret_uuid(disk) in moved
+    assert not any("the key itself" in text for text in (etree.tostring(found).decode(), moved, repr(disk)))
 
 
 CLUSTER = Cluster((("192.0.2.1", 6789), ("2001:db8::1", 3300)), "guests", "0f1d2f6c-7d2b-5b4e-9c57-1f1f4dc2a001")
 
 
 def test_a_disk_in_a_cluster_is_reached_by_its_monitors_with_a_secret_of_libvirts() -> None:
-    where = Location("rbd", "pool/vol-1", "raw", CLUSTER)
+    where = Location("rbd", "pool/vol-1", "raw", cluster=CLUSTER)
     found = domain(replace(MACHINE, disks=(replace(MACHINE.disks[0], location=where),)), direct=False)
     disk = only(found, "devices/disk")
     assert disk.get("type") == "network"

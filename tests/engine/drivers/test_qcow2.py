@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.drivers import qcow2, qcow2_layers
+from engine.drivers import qcow2, qcow2_encryption, qcow2_layers
 from engine.drivers.base import Disk, DriverError, Refused
 from engine.drivers.disk_images import ImageFile
 from engine.drivers.qcow2 import Qcow2
@@ -89,11 +89,11 @@ def test_the_data_of_a_removed_snapshot_goes_with_its_last_clone(storage: Qcow2,
 def test_a_crash_while_cloning_leaves_no_disk_and_the_next_try_works(
     storage: Qcow2, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(*command: str) -> str:
+    def die(*command: str, **_: object) -> str:
         Path(command[-2]).write_bytes(b"half a disk")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(qcow2_layers, "run", die)
+    monkeypatch.setattr(qcow2_encryption, "run", die)
     monkeypatch.setattr(qcow2_layers, "_remove", lambda path: None)  # a killed process tidies nothing
     with pytest.raises(KeyboardInterrupt):
         storage.ensure_disk(Disk("vol-1", 1, "snap-1"))

@@ -368,7 +368,7 @@ def test_a_snapshot_that_was_cut_short_is_completed_or_given_up(pool: Pool, stor
             assert pool.snapshot_holds("snap-1", 1)
         patiently(lambda: storage.remove_snapshot("snap-1"))
         assert storage.list_snapshots() == set()
-    assert pool.snapshots_of("vol-1") == []
+    wait_until(lambda: pool.snapshots_of("vol-1") == [], "no snapshot was left")
     storage.remove_disk("vol-1")
     pool.becomes_empty()
 

@@ -73,6 +73,20 @@ def test_an_image_becomes_a_snapshot_whose_size_is_rounded_up(storage: Storage, 
     assert storage.list_disks() == set()
 
 
+def test_a_file_of_ours_is_adopted_as_a_snapshot_which_then_does_not_need_its_name(
+    storage: Storage, tmp_path: Path
+) -> None:
+    file = tmp_path / "converted.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", file, "2G"], check=True)
+    storage.adopt_snapshot("snap-1", file)
+    file.unlink()
+    storage.adopt_snapshot("snap-1", file)
+    assert storage.snapshot_size_gib("snap-1") == 2
+    storage.ensure_disk(Disk("vol-1", 2, "snap-1"))
+    storage.remove_snapshot("snap-1")
+    assert storage.list_snapshots() == set()
+
+
 def test_an_imported_snapshot_does_not_need_its_file(storage: Storage, image: Path) -> None:
     storage.import_snapshot("snap-1", image)
     image.unlink()

@@ -237,6 +237,14 @@ class Bucket(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def do_GET(self) -> None:
+        found = self.path == "/images/a%3D1.raw"
+        body = b"content" if found else b"<Error><Code>NoSuchKey</Code><Message>no</Message></Error>"
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -269,3 +277,14 @@ def test_an_s3_stores_refusals_are_told_in_ec2s_words(bucket: str) -> None:
     with pytest.raises(DeliveryError) as failure:
         S3Store("http://127.0.0.1:9", "AKIAEXAMPLE", "secret").put("logs", "k", b"x")
     assert failure.value.said == UNKNOWN
+
+
+def test_objects_are_read_from_an_s3_store_and_from_a_directory(bucket: str, tmp_path: Path) -> None:
+    directory = DirectoryStore(tmp_path)
+    directory.put("images", "a=1.raw", b"content")
+    for store in (S3Store(bucket, "AKIAEXAMPLE", "secret"), directory):
+        with store.open("images", "a=1.raw") as (stream, length):
+            assert (stream.read(3), stream.read(100), length) == (b"con", b"tent", 7)
+        with pytest.raises(DeliveryError) as failure, store.open("images", "none"):
+            pass
+        assert failure.value.said == ACCESS

@@ -182,7 +182,9 @@ def old(empty: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
         schema.upgrade(empty)
     with empty.writer.begin() as connection:
         connection.execute(text("INSERT INTO region (name, engine) VALUES ('r', 'simulated')"))
-        connection.execute(text("INSERT INTO zone (name, region, zone_id) VALUES ('ra', 'r', 'r-az1')"))
+        connection.execute(
+            text("INSERT INTO zone (name, region, zone_id, storage) VALUES ('ra', 'r', 'r-az1', 'default')")
+        )
     return empty
 
 

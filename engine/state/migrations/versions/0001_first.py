@@ -103,6 +103,7 @@ def upgrade() -> None:
     op.create_table(
         "image",
         sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("family", sa.String(length=255), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=False),
         sa.Column("location", sa.String(length=255), nullable=False),
         sa.Column("owner_alias", sa.String(length=32), nullable=False),
@@ -118,6 +119,14 @@ def upgrade() -> None:
         sa.Column("public", sa.Boolean(), nullable=False),
         sa.Column("deprecation_time", sa.String(length=24), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("state_reason_code", sa.String(length=64), nullable=False),
+        sa.Column("state_reason", sa.String(length=255), nullable=False),
+        sa.Column("source_instance_id", sa.String(length=40), nullable=False),
+        sa.Column("source_image_id", sa.String(length=40), nullable=False),
+        sa.Column("source_image_region", sa.String(length=32), nullable=False),
+        sa.Column("restarts_instance", sa.Boolean(), nullable=False),
+        sa.Column("deregistration_protection", sa.String(length=32), nullable=False),
+        sa.Column("protected_until", sa.String(length=24), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -125,8 +134,58 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("image_pkey")),
     )
     with op.batch_alter_table("image", schema=None) as batch_op:
+        batch_op.create_index("ix_image_family", ["region", "family"], unique=False)
         batch_op.create_index("ix_image_name", ["account", "region", "name"], unique=True)
         batch_op.create_index("ix_image_public", ["region", "public"], unique=False)
+        batch_op.create_index(batch_op.f("ix_image_source_instance_id"), ["source_instance_id"], unique=False)
+
+    op.create_table(
+        "import_disk",
+        sa.Column("task_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("bucket", sa.String(length=255), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("format", sa.String(length=8), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("device", sa.String(length=32), nullable=False),
+        sa.Column("file_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("task_id", "number", name=op.f("import_disk_pkey")),
+    )
+    op.create_table(
+        "import_image_task",
+        sa.Column("architecture", sa.String(length=16), nullable=False),
+        sa.Column("platform", sa.String(length=16), nullable=False),
+        sa.Column("boot_mode", sa.String(length=16), nullable=False),
+        sa.Column("image_id", sa.String(length=40), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("import_image_task_pkey")),
+    )
+    with op.batch_alter_table("import_image_task", schema=None) as batch_op:
+        batch_op.create_index("ix_import_image_task_owner", ["account", "region", "id"], unique=False)
+
+    op.create_table(
+        "import_snapshot_task",
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("import_snapshot_task_pkey")),
+    )
+    with op.batch_alter_table("import_snapshot_task", schema=None) as batch_op:
+        batch_op.create_index("ix_import_snapshot_task_owner", ["account", "region", "id"], unique=False)
 
     op.create_table(
         "instance",
@@ -299,13 +358,42 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "region", "action", "token", name=op.f("replay_pkey")),
     )
     op.create_table(
+        "root_replacement",
+        sa.Column("instance_id", sa.String(length=40), nullable=False),
+        sa.Column("old_volume_id", sa.String(length=40), nullable=False),
+        sa.Column("new_volume_id", sa.String(length=40), nullable=False),
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.Column("image_id", sa.String(length=40), nullable=False),
+        sa.Column("is_made", sa.Boolean(), nullable=False),
+        sa.Column("deletes_old", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("completed", sa.String(length=24), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("root_replacement_pkey")),
+    )
+    with op.batch_alter_table("root_replacement", schema=None) as batch_op:
+        batch_op.create_index("ix_root_replacement_instance", ["instance_id"], unique=False)
+        batch_op.create_index("ix_root_replacement_owner", ["account", "region", "id"], unique=False)
+
+    op.create_table(
         "snapshot",
         sa.Column("volume_id", sa.String(length=40), nullable=False),
         sa.Column("volume_size", sa.Integer(), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=False),
         sa.Column("encrypted", sa.Boolean(), nullable=False),
+        sa.Column("key", sa.String(length=512), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("state_message", sa.String(length=255), nullable=False),
         sa.Column("progress", sa.String(length=8), nullable=False),
+        sa.Column("completed", sa.String(length=24), nullable=False),
+        sa.Column("public", sa.Boolean(), nullable=False),
+        sa.Column("storage", sa.String(length=32), nullable=False),
+        sa.Column("source_id", sa.String(length=40), nullable=False),
+        sa.Column("taken_by", sa.String(length=40), nullable=False),
+        sa.Column("being_taken", sa.Boolean(), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -314,6 +402,10 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
         batch_op.create_index("ix_snapshot_owner", ["account", "region", "id"], unique=False)
+        batch_op.create_index("ix_snapshot_public", ["region", "public"], unique=False)
+        batch_op.create_index("ix_snapshot_state", ["region", "state"], unique=False)
+        batch_op.create_index("ix_snapshot_taken_by", ["taken_by"], unique=False)
+        batch_op.create_index("ix_snapshot_volume", ["volume_id"], unique=False)
 
     op.create_table(
         "tag",
@@ -354,7 +446,9 @@ def upgrade() -> None:
         sa.Column("iops", sa.Integer(), nullable=True),
         sa.Column("throughput", sa.Integer(), nullable=True),
         sa.Column("encrypted", sa.Boolean(), nullable=False),
+        sa.Column("key", sa.String(length=512), nullable=False),
         sa.Column("multi_attach", sa.Boolean(), nullable=False),
+        sa.Column("auto_enable_io", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
@@ -460,6 +554,17 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_access_key_account"), ["account"], unique=False)
 
     op.create_table(
+        "account_settings",
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("snapshot_sharing", sa.String(length=24), nullable=False),
+        sa.Column("image_sharing", sa.String(length=24), nullable=False),
+        sa.Column("encrypts_disks", sa.Boolean(), nullable=False),
+        sa.Column("disk_key", sa.String(length=128), nullable=False),
+        sa.ForeignKeyConstraint(["account"], ["account.id"], name=op.f("account_settings_account_fkey")),
+        sa.PrimaryKeyConstraint("account", "region", name=op.f("account_settings_pkey")),
+    )
+    op.create_table(
         "host",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -482,6 +587,7 @@ def upgrade() -> None:
         sa.Column("image_id", sa.String(length=40), nullable=False),
         sa.Column("device", sa.String(length=32), nullable=False),
         sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.Column("virtual_name", sa.String(length=32), nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("volume_type", sa.String(length=16), nullable=False),
         sa.Column("iops", sa.Integer(), nullable=True),
@@ -601,6 +707,40 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_security_group_vpc_id"), ["vpc_id"], unique=False)
 
     op.create_table(
+        "snapshot_draft",
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.Column("parent_id", sa.String(length=40), nullable=False),
+        sa.Column("timeout", sa.Integer(), nullable=False),
+        sa.Column("expires", sa.String(length=24), nullable=False),
+        sa.Column("sealed", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["snapshot_id"], ["snapshot.id"], name=op.f("snapshot_draft_snapshot_id_fkey")),
+        sa.PrimaryKeyConstraint("snapshot_id", name=op.f("snapshot_draft_pkey")),
+    )
+    with op.batch_alter_table("snapshot_draft", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_snapshot_draft_expires"), ["expires"], unique=False)
+        batch_op.create_index(batch_op.f("ix_snapshot_draft_parent_id"), ["parent_id"], unique=False)
+
+    op.create_table(
+        "snapshot_lock",
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.Column("duration", sa.Integer(), nullable=False),
+        sa.Column("starts", sa.String(length=24), nullable=False),
+        sa.Column("expires", sa.String(length=24), nullable=False),
+        sa.Column("cool_off", sa.Integer(), nullable=True),
+        sa.Column("cool_off_ends", sa.String(length=24), nullable=False),
+        sa.ForeignKeyConstraint(["snapshot_id"], ["snapshot.id"], name=op.f("snapshot_lock_snapshot_id_fkey")),
+        sa.PrimaryKeyConstraint("snapshot_id", name=op.f("snapshot_lock_pkey")),
+    )
+    op.create_table(
+        "snapshot_permission",
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.ForeignKeyConstraint(["snapshot_id"], ["snapshot.id"], name=op.f("snapshot_permission_snapshot_id_fkey")),
+        sa.PrimaryKeyConstraint("snapshot_id", "account", name=op.f("snapshot_permission_pkey")),
+    )
+    op.create_table(
         "subnet",
         sa.Column("vpc_id", sa.String(length=40), nullable=False),
         sa.Column("zone", sa.String(length=32), nullable=False),
@@ -629,6 +769,7 @@ def upgrade() -> None:
 
     op.create_table(
         "volume_attachment",
+        sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("volume_id", sa.String(length=40), nullable=False),
         sa.Column("instance_id", sa.String(length=40), nullable=False),
         sa.Column("device", sa.String(length=32), nullable=False),
@@ -638,8 +779,29 @@ def upgrade() -> None:
         sa.Column("attach_time", sa.String(length=24), nullable=False),
         sa.ForeignKeyConstraint(["volume_id"], ["volume.id"], name=op.f("volume_attachment_volume_id_fkey")),
         sa.PrimaryKeyConstraint("volume_id", "instance_id", name=op.f("volume_attachment_pkey")),
+        sa.UniqueConstraint("id", name=op.f("volume_attachment_id_key")),
         sa.UniqueConstraint("instance_id", "device", name=op.f("volume_attachment_instance_id_device_key")),
         sa.UniqueConstraint("instance_id", "guest_device", name=op.f("volume_attachment_instance_id_guest_device_key")),
+    )
+    op.create_table(
+        "volume_modification",
+        sa.Column("volume_id", sa.String(length=40), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("begun", sa.Boolean(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("started", sa.String(length=24), nullable=False),
+        sa.Column("ended", sa.String(length=24), nullable=False),
+        sa.Column("original_size", sa.Integer(), nullable=False),
+        sa.Column("original_type", sa.String(length=16), nullable=False),
+        sa.Column("original_iops", sa.Integer(), nullable=True),
+        sa.Column("original_throughput", sa.Integer(), nullable=True),
+        sa.Column("target_size", sa.Integer(), nullable=False),
+        sa.Column("target_type", sa.String(length=16), nullable=False),
+        sa.Column("target_iops", sa.Integer(), nullable=True),
+        sa.Column("target_throughput", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["volume_id"], ["volume.id"], name=op.f("volume_modification_volume_id_fkey")),
+        sa.PrimaryKeyConstraint("volume_id", name=op.f("volume_modification_pkey")),
     )
     op.create_table(
         "vpc_cidr_block",
@@ -687,6 +849,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
         sa.Column("zone_id", sa.String(length=32), nullable=False),
+        sa.Column("storage", sa.String(length=32), nullable=False),
         sa.ForeignKeyConstraint(["region"], ["region.name"], name=op.f("zone_region_fkey")),
         sa.PrimaryKeyConstraint("name", name=op.f("zone_pkey")),
     )
@@ -884,6 +1047,18 @@ def upgrade() -> None:
     with op.batch_alter_table("subnet_cidr_reservation", schema=None) as batch_op:
         batch_op.create_index("ix_subnet_cidr_reservation_owner", ["account", "region", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnet_cidr_reservation_subnet_id"), ["subnet_id"], unique=False)
+
+    op.create_table(
+        "vpc_endpoint_group",
+        sa.Column("endpoint_id", sa.String(length=40), nullable=False),
+        sa.Column("group_id", sa.String(length=40), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["endpoint_id"], ["vpc_endpoint.id"], name=op.f("vpc_endpoint_group_endpoint_id_fkey")),
+        sa.ForeignKeyConstraint(["group_id"], ["security_group.id"], name=op.f("vpc_endpoint_group_group_id_fkey")),
+        sa.PrimaryKeyConstraint("endpoint_id", "group_id", name=op.f("vpc_endpoint_group_pkey")),
+    )
+    with op.batch_alter_table("vpc_endpoint_group", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_vpc_endpoint_group_group_id"), ["group_id"], unique=False)
 
     op.create_table(
         "interface_group",
