@@ -30,16 +30,30 @@ def differences(pool: Pool, one: list[str], other: list[str], offset: int, lengt
     if common is None:
         return None
     found: list[list[int]] = []
-    for chain, against in ((mine, theirs), (theirs, mine)):
+    for chain, until in ((mine, theirs[common]), (theirs, mine[common])):
         for id, snap in chain.items():
-            if (id, snap) == (common, against[common]):
+            if id != common:
+                found += _held(pool, id, snap, offset, length)
+            elif snap != until:
+                found += _held(pool, id, snap, offset, length, since=until)
                 break
-            with pool.image("", image_id=id, read_only=True) as image:
-                image.set_snap_by_id(snap)
-                found += _objects(image, offset, length, since=_name_of(image, against[id]) if id == common else None)
-            if id == common:
+            else:
                 break
     return _joined(sorted(found))
+
+
+def _held(pool: Pool, id: str, snap: int, offset: int, length: int, since: int | None = None) -> list[list[int]]:
+    """Return what objects of an image's own hold of a snapshot, or what changed in them from an earlier one to it.
+
+    Nothing where ``since`` is a later one: what changed is found from there. Of one that was removed, and that only
+    clones need, nobody can say what changed after it: then it is all that either holds.
+    """
+    with pool.image("", image_id=id, read_only=True) as image:
+        image.set_snap_by_id(snap)
+        names = [_name_of(image, each) for each in (snap, since or snap)]
+        if since is None or None in names:
+            return _objects(image, offset, length)
+        return _objects(image, offset, length, since=names[1]) if since < snap else []
 
 
 def _lineage(pool: Pool, name: str, snap: str) -> dict[str, int]:

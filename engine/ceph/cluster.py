@@ -46,7 +46,7 @@ def permits(pool: Pool) -> None:
 @call
 def key(pool: Pool) -> str:
     """Return the user's key, from where Ceph's configuration says that it is."""
-    user = f"client.{pool._cluster_of[1]}"
+    user = f"client.{pool.user}"
     if found := str(pool.cluster.conf_get("key")):
         return found
     for file in str(pool.cluster.conf_get("keyring")).split(","):

@@ -16,6 +16,8 @@ try:
 except ImportError:
     rados = rbd = None
 
+__all__ = ["CALLS", "Pool", "call", "ignoring", "rados", "rbd"]
+
 CALLS_AT_ONCE = 16
 OPTIONS = {
     "client_mount_timeout": "10",
@@ -34,7 +36,8 @@ class Pool:
 
     def __init__(self, conf: str, user: str, pool: str) -> None:
         self.name = pool
-        self._cluster_of = (conf, user)
+        self.user = user
+        self._conf = conf
         self._connecting = Lock()
         self._cluster: Any = None
         self._io: Any = None
@@ -63,8 +66,7 @@ class Pool:
     def cluster(self) -> Any:
         with self._connecting:
             if self._cluster is None:
-                conf, user = self._cluster_of
-                cluster = rados.Rados(conffile=conf, rados_id=user, conf=OPTIONS)
+                cluster = rados.Rados(conffile=self._conf, rados_id=self.user, conf=OPTIONS)
                 cluster.connect()
                 self._cluster = cluster
             return self._cluster
