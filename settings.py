@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-_BACKEND = re.compile(r"qcow2|rbd:[A-Za-z0-9][A-Za-z0-9._-]*")
+_BACKEND = re.compile(r"qcow2|rbd:[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Settings(BaseSettings):

@@ -99,14 +99,22 @@ def _prepare(settings: "Settings") -> None:
     from engine.deployment import open_deployment
     from engine.fleet import unknown_zones
     from engine.host.prepare import prepare
+    from engine.stores import Misplaced, place
 
     prepare(settings, progress)
     # One process fills a new deployment before three open it. What it opened is closed before it forks.
     deployment = open_deployment(settings)
-    unknown = unknown_zones(settings, deployment.database)
-    deployment.database.close()
-    if unknown:
-        raise Failure(f"cannot say what keeps the disks of {', '.join(unknown)}: there is no such zone; see `storage`")
+    try:
+        unknown = unknown_zones(settings, deployment.database)
+        if unknown:
+            names = ", ".join(unknown)
+            raise Failure(f"cannot say what keeps the disks of {names}: there is no such zone; see `storage`")
+        with deployment.database.write() as db:
+            place(db, settings)
+    except Misplaced as error:
+        raise Failure(f"{error}; set `storage` as it was") from None
+    finally:
+        deployment.database.close()
 
 
 def _ensure_image(settings: "Settings") -> None:
