@@ -16,10 +16,11 @@ from typing import Any
 from uuid import uuid4
 
 from engine.host.packages import CEPH_LIST, names_in
+from tests.acceptance.deployment import CEPH_POOL
 
 SERVERS = ("ceph-mon", "ceph-mgr", "ceph-osd")
 TOOLS = ("ceph", "ceph-authtool", "monmaptool", "rados", "rbd")
-POOL, USER = "guests", "groundfog"
+POOL, USER = CEPH_POOL, "groundfog"
 CAPS = ("mon", "profile rbd", "osd", f"profile rbd pool={POOL}", "mgr", f"profile rbd pool={POOL}")
 PATIENCE = 90.0
 DISK = 20 << 30
