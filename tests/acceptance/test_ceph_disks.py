@@ -89,12 +89,3 @@ def test_a_guests_disks_are_in_ceph_and_are_kept_restored_and_grown_while_it_run
         ec2.delete_volume(VolumeId=each)
     gone = {kept, copy, volume, asked}
     eventually(lambda: not images_of(ceph_cluster, deployment.owner, gone), "end of the images")
-
-
-def test_what_is_in_ceph_is_there_after_a_stop(ec2: Any, guest: Guest) -> None:
-    guest.ssh("echo stays > /root/stays && sync")
-    ec2.stop_instances(InstanceIds=[guest.id])
-    guest.wait_until("stopped")
-    ec2.start_instances(InstanceIds=[guest.id])
-    guest.wait_until("running")
-    assert guest.ssh("cat /root/stays") == "stays"
