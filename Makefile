@@ -8,13 +8,14 @@ JOBS   ?= 2
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env)
 
 HOST_PACKAGES := $(shell sed 's/\#.*//' engine/host/packages.txt) python3-venv
-TEST_PACKAGES := $(HOST_PACKAGES) postgresql mmdebstrap debian-archive-keyring
+CEPH_PACKAGES := $(shell sed 's/\#.*//' engine/host/packages-ceph.txt) ceph-mon ceph-mgr ceph-osd ceph-common
+TEST_PACKAGES := $(HOST_PACKAGES) $(CEPH_PACKAGES) postgresql mmdebstrap debian-archive-keyring
 BENCH_PACKAGES := $(HOST_PACKAGES) wrk
 
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -qq -o DPkg::Lock::Timeout=300
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-guests test-others check bench packages test-packages bench-packages
+.PHONY: help up down test test-guests test-others test-long check bench packages test-packages bench-packages
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,13 +33,16 @@ test: test-packages $(VENV)/.test ## run every test: with real guests, and besid
 
 # Real guests are waited for: more than half of the processors' time is free meanwhile.
 test-guests:
-	$(SUDO) $(BIN)/python -m pytest -q -m acceptance -rs tests/acceptance
+	$(SUDO) $(BIN)/python -m pytest -q -m "acceptance and not long" -rs tests/acceptance
 
 # Those who wait for guests go first (nice).
 test-others:
 	nice $(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
-	nice $(SUDO) $(BIN)/python -m pytest -q -m acceptance -rs --ignore=tests/acceptance
+	nice $(SUDO) $(BIN)/python -m pytest -q -m "acceptance and not long" -rs --ignore=tests/acceptance
 	nice $(BIN)/python -m tests.postgres $(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
+
+test-long: test-packages $(VENV)/.test ## what takes minutes: disks in Ceph whose makers are killed at every moment
+	$(SUDO) $(BIN)/python -m pytest -q -m long -rs
 
 check: packages $(VENV)/.test ## what must hold before a commit: format, lint, types, tests without guests
 	$(BIN)/ruff format --check .

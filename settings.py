@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+_BACKEND = re.compile(r"qcow2|rbd:[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
 
 class Settings(BaseSettings):
     """Everything an operator can set. The docstring of each field is printed by ``groundfog status --settings``."""
@@ -19,7 +21,7 @@ class Settings(BaseSettings):
     )
 
     engine: Literal["kvm", "simulated"] = "kvm"
-    """What runs the guests: ``kvm`` (libvirt, OVN and qcow2 files on this host) or ``simulated`` (no guests)."""
+    """What runs the guests: ``kvm`` (libvirt and OVN on this host) or ``simulated`` (no guests)."""
     data: Path = Path(".groundfog")
     """The one directory under which everything is kept: database, disks, images, keys, logs."""
     database: str = ""
@@ -83,6 +85,13 @@ class Settings(BaseSettings):
     flow_log_store_secret: str = ""
     """The secret of that key."""
 
+    storage: dict[str, str] = Field(default_factory=dict)
+    """What keeps the disks of a zone: ``qcow2`` (files in the data directory), where nothing else is said, or
+    ``rbd:POOL`` (Ceph). Example: {"us-east-1b": "rbd:guests"}"""
+    ceph_conf: Path = Path("/etc/ceph/ceph.conf")
+    """The configuration of the Ceph cluster, which names its monitors and the keyring of ``ceph_user``."""
+    ceph_user: str = Field(default="groundfog", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """The user of the cluster, without ``client.`` before it."""
     import_sources: list[str] = Field(default_factory=list)
     """Where disk images may be imported from, beside the files in the data directory's ``uploads``, which are
     file:///NAME: beginnings of URLs, file:///DIRECTORY, s3://BUCKET/PREFIX. {account} in one stands for who asks."""
@@ -132,12 +141,13 @@ class Settings(BaseSettings):
         if self.allow_reset and self.engine != "simulated":
             raise ValueError("allow_reset needs engine = simulated")
         self._check_external()
+        self._check_storage()
         if self.flow_log_store and not self.flow_log_store.startswith(("http://", "https://", "file:///")):
             raise ValueError("flow_log_store must begin with http://, https:// or file:///")
         for resolver in filter(None, (part.strip() for part in self.guest_dns.split(","))):
             if not _is_server(resolver):
                 raise ValueError(f"guest_dns: {resolver} is neither an address nor address:port")
-        self.data = self.data.absolute()
+        self.data, self.ceph_conf = self.data.absolute(), self.ceph_conf.absolute()
         return self
 
     def _check_external(self) -> None:
@@ -150,6 +160,22 @@ class Settings(BaseSettings):
             raise ValueError("external_network6 must be a /64 or larger, ipv6_pool a /16 to /56")
         if self.ipv6_pool.overlaps(self.external_network6):
             raise ValueError("ipv6_pool and external_network6 must not overlap")
+
+    def _check_storage(self) -> None:
+        if self.storage and self.engine != "kvm":
+            raise ValueError("storage needs engine = kvm")
+        for zone, backend in self.storage.items():
+            if not _BACKEND.fullmatch(backend):
+                raise ValueError(f"storage: {backend} of {zone} is neither qcow2 nor rbd:POOL")
+
+    def storage_of(self, zone: str) -> str:
+        """Return what keeps the disks of a zone: ``qcow2`` or ``rbd:POOL``."""
+        return self.storage.get(zone, "qcow2")
+
+    @property
+    def ceph_pools(self) -> list[str]:
+        """The pools of the Ceph cluster that zones have their disks in."""
+        return sorted({each.removeprefix("rbd:") for each in self.storage.values() if each.startswith("rbd:")})
 
     @cached_property
     def database_url(self) -> str:

@@ -97,11 +97,24 @@ def _check_seed(file: Path) -> None:
 
 def _prepare(settings: "Settings") -> None:
     from engine.deployment import open_deployment
+    from engine.fleet import unknown_zones
     from engine.host.prepare import prepare
+    from engine.stores import Misplaced, place
 
     prepare(settings, progress)
     # One process fills a new deployment before three open it. What it opened is closed before it forks.
-    open_deployment(settings).database.close()
+    deployment = open_deployment(settings)
+    try:
+        unknown = unknown_zones(settings, deployment.database)
+        if unknown:
+            names = ", ".join(unknown)
+            raise Failure(f"cannot say what keeps the disks of {names}: there is no such zone; see `storage`")
+        with deployment.database.write() as db:
+            place(db, settings)
+    except Misplaced as error:
+        raise Failure(f"{error}; set `storage` as it was") from None
+    finally:
+        deployment.database.close()
 
 
 def _ensure_image(settings: "Settings") -> None:

@@ -26,6 +26,12 @@ def drivers_of(settings: Settings, database: Database) -> dict[str, Drivers]:
     return _kvm(settings, zones)
 
 
+def unknown_zones(settings: Settings, database: Database) -> list[str]:
+    """Return the zones that the settings name and the deployment has not."""
+    there = {zone for names in _zones(database).values() for zone in names}
+    return sorted(settings.storage.keys() - there)
+
+
 def storages_of(drivers: Mapping[str, Drivers]) -> dict[str, Storage]:
     """Return the stores of all regions by the names of their zones."""
     return {zone: storage for each in drivers.values() for zone, storage in each.storages.items()}
@@ -33,10 +39,8 @@ def storages_of(drivers: Mapping[str, Drivers]) -> dict[str, Storage]:
 
 def local_storages(settings: Settings, database: Database) -> dict[str, Storage]:
     """Return the stores that any process on this machine may use beside the worker, by the names of their zones."""
-    from engine.drivers.qcow2 import Qcow2
-
-    storage = Qcow2(settings.data)
-    return {zone: storage for zones in _zones(database).values() for zone in zones}
+    owner = open_vault(settings.secret_key, settings.data / "secret.key").identity
+    return _stores(settings, [zone for names in _zones(database).values() for zone in names], owner)
 
 
 def _zones(database: Database) -> dict[str, list[str]]:
@@ -75,7 +79,6 @@ def _kvm(settings: Settings, zones: dict[str, list[str]]) -> dict[str, Drivers]:
     from engine.drivers.libvirt import Libvirt
     from engine.drivers.ovn import External, Ovn
     from engine.drivers.ovn_external import Outside6
-    from engine.drivers.qcow2 import Qcow2
     from engine.host.accelerator import accelerator
     from engine.host.bridges import INTEGRATION, edge_address, read_switch
 
@@ -85,7 +88,7 @@ def _kvm(settings: Settings, zones: dict[str, list[str]]) -> dict[str, Drivers]:
     )
     owner = open_vault(settings.secret_key, settings.data / "secret.key").identity
     compute = Libvirt(settings.libvirt_uri, accelerator(settings), settings.data / "console", datapath, owner)
-    storage = Qcow2(settings.data)
+    stores = _stores(settings, [zone for names in zones.values() for zone in names], owner)
     outside = Outside6(
         settings.external_network6, settings.external_gateway6, edge_address(settings, owner), settings.ipv6_pool
     )
@@ -95,6 +98,24 @@ def _kvm(settings: Settings, zones: dict[str, list[str]]) -> dict[str, Drivers]:
     network = Ovn(NORTHBOUND, external, mtu=settings.guest_mtu, owner=owner)
     regions = list(zones)
     return {
-        region: Drivers({local_host(region, regions): compute}, dict.fromkeys(names, storage), network)
+        region: Drivers({local_host(region, regions): compute}, {zone: stores[zone] for zone in names}, network)
         for region, names in zones.items()
     }
+
+
+def _stores(settings: Settings, zones: list[str], owner: str) -> dict[str, Storage]:
+    """Return what keeps the disks of each zone; zones with the same backend share it."""
+    backends = {name: _backend(settings, name, owner) for name in {settings.storage_of(zone) for zone in zones}}
+    return {zone: backends[settings.storage_of(zone)] for zone in zones}
+
+
+def _backend(settings: Settings, name: str, owner: str) -> Storage:
+    kind, _, pool = name.partition(":")
+    if kind == "rbd":
+        from engine.ceph.session import Ceph
+        from engine.drivers.rbd import Rbd
+
+        return Rbd(Ceph(settings.ceph_conf, settings.ceph_user, pool), owner)
+    from engine.drivers.qcow2 import Qcow2
+
+    return Qcow2(settings.data)

@@ -5,7 +5,7 @@ and has no row is an orphan for good. Resources with a task under way are left t
 """
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ from engine import (
     tasks,
     volumes,
 )
-from engine.drivers.base import Compute, DriverError, Drivers
+from engine.drivers.base import Compute, DriverError, Drivers, Storage
 from engine.imports import rows as imports
 from engine.imports import work
 from engine.machines import sync_devices
@@ -82,7 +82,10 @@ def reconcile(engine: Engine) -> None:
         if id(drivers.network) not in seen:
             seen.add(id(drivers.network))
             _reconcile_network(engine, drivers)
-            _reconcile_disks(engine, drivers)
+        for storage in drivers.storages.values():
+            if id(storage) not in seen:
+                seen.add(id(storage))
+                _reconcile_disks(engine, storage)
     _sweep_imports(engine)
     _forget_the_past(engine)
 
@@ -288,17 +291,27 @@ def _ids(db: Session, kind: type[NetworkInterface | SecurityGroup | Vpc]) -> set
     return set(db.scalars(select(kind.id)))
 
 
-def _reconcile_disks(engine: Engine, drivers: Drivers) -> None:
-    for storage in set(drivers.storages.values()):
+def _reconcile_disks(engine: Engine, storage: Storage) -> None:
+    try:
         disks, snapshots = storage.list_disks(), storage.list_snapshots()
-        with engine.database.read() as db:
-            disks -= set(db.scalars(select(Volume.id)))
-            snapshots -= set(db.scalars(select(Snapshot.id)))
-        for id in disks:
-            log.warning("removing a disk that nobody asked for", disk=id)
-            storage.remove_disk(id)
-        for id in snapshots:
-            storage.remove_snapshot(id)
+    except DriverError as error:  # a cluster that is away takes no other backend's turn
+        log.warning("disks could not be listed", error=str(error))
+        return
+    with engine.database.read() as db:
+        disks -= set(db.scalars(select(Volume.id)))
+        snapshots -= set(db.scalars(select(Snapshot.id)))
+    for id in disks:
+        log.warning("removing a disk that nobody asked for", disk=id)
+        _remove(storage.remove_disk, id)
+    for id in snapshots:
+        _remove(storage.remove_snapshot, id)
+
+
+def _remove(remove: Callable[[str], None], id: str) -> None:
+    try:
+        remove(id)
+    except DriverError as error:  # the next round tries again
+        log.warning("could not be removed", id=id, error=str(error))
 
 
 def _sweep_imports(engine: Engine) -> None:

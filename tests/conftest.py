@@ -16,6 +16,7 @@ from engine.state import Base
 from engine.state.database import Database
 from engine.state.schema import upgrade
 from settings import Settings
+from tests.acceptance import ceph
 from tests.acceptance.deployment import why_not
 from tests.cloud import Cloud
 from tests.postgres import own_database
@@ -86,6 +87,15 @@ def prepared_host() -> None:
     with tempfile.TemporaryDirectory(dir="/var/lib", prefix="groundfog-test-") as name:
         # A pool of its own: what a deployment on this machine routes to its guests stays so.
         prepare(Settings(data=Path(name) / "data", ipv6_pool="fd6f:6702::/32"), report=lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def ceph_cluster() -> Iterator[ceph.Cluster]:
+    """A Ceph cluster of one node, for the whole run."""
+    if reason := ceph.why_not():
+        pytest.skip(reason)
+    with ceph.one_node() as cluster:
+        yield cluster
 
 
 class Refused:

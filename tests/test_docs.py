@@ -40,8 +40,8 @@ def settings_table() -> str:
 
 def default_of(field: FieldInfo) -> str:
     """Return a default as it would be written in the variable."""
-    value = field.default
-    if value in (None, ""):
+    value = field.get_default(call_default_factory=True)
+    if value in (None, "", {}):
         return "none"
     if isinstance(value, tuple):
         value = [item if isinstance(item, int) else str(item) for item in value]

@@ -55,14 +55,28 @@ class Disk:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """How a hypervisor reaches the cluster that a disk is in.
+
+    ``monitors`` are (host, port); the key of ``user`` is a secret that the hypervisor has under the UUID ``secret``.
+    """
+
+    monitors: tuple[tuple[str, int], ...]
+    user: str
+    secret: str
+
+
+@dataclass(frozen=True)
 class Location:
-    """Where a hypervisor finds a disk: a file's path, an ``rbd`` image's name, or another cloud's volume id."""
+    """Where a hypervisor finds a disk: a file's path, an ``rbd`` image as POOL/IMAGE, or another cloud's volume id."""
 
     protocol: Literal["file", "block", "rbd", "volume", "none"]
     name: str
     format: Literal["qcow2", "raw"] = "qcow2"
     below: tuple[str, ...] = ()
     """For an encrypted disk: the files under it, the uppermost first, which its key opens too."""
+    cluster: Cluster | None = None
+    """Of a disk that is in one."""
 
 
 class Storage(Protocol):

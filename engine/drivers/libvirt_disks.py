@@ -104,7 +104,7 @@ def _live_disks(domain: Any) -> dict[str, LiveDisk]:
     disks: Any = etree.fromstring(domain.XMLDesc()).iterfind("devices/disk")
     for disk in disks:
         source, slot = disk.find("source"), disk.find("target").get("dev")
-        where = "" if source is None else source.get("file") or source.get("dev") or ""
+        where = "" if source is None else source.get("file") or source.get("dev") or source.get("name") or ""
         found[disk.findtext("serial", slot)] = LiveDisk(slot, where)
     return found
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from lxml import etree
 from lxml.builder import E, ElementMaker  # type: ignore[import-not-found]
 
-from engine.drivers.base import PORT_NAMESPACE, AttachedDisk, Machine, Nic, Refused, port_uuid
+from engine.drivers.base import PORT_NAMESPACE, AttachedDisk, Location, Machine, Nic, Refused, port_uuid
 
 Element = Any
 """lxml-stubs do not know lxml.builder."""
@@ -26,6 +26,8 @@ SPARE_ROOT_PORTS = 16
 HOST_OFFLOADS = ("csum", "gso", "tso4", "tso6", "ecn", "ufo", "mrg_rxbuf")
 GUEST_OFFLOADS = ("csum", "tso4", "tso6", "ecn", "ufo")
 
+DISK_TYPES = {"file": "file", "block": "block", "rbd": "network"}
+"""What libvirt calls the kinds of places that disks are in; others it cannot reach."""
 BOUNDS = ("total_bytes_sec", "total_iops_sec")
 SYSTEM_FIELDS = ("manufacturer", "product", "version", "serial", "uuid")
 CHASSIS_FIELDS = ("manufacturer", "version", "serial", "asset")
@@ -99,21 +101,25 @@ def card_xml(nic: Nic, ways: HostWays) -> str:
 
 def moves_xml(moves: Mapping[str, AttachedDisk], slots: Iterable[str]) -> str:
     """Return the snapshot by which a running domain moves disks, by name (vda), to where they are; its others stay."""
-    disks = (
-        E.disk(*_place(moves[slot]), name=slot, snapshot="external", type=moves[slot].location.protocol)
-        if slot in moves
-        else E.disk(name=slot, snapshot="no")
-        for slot in slots
-    )
+    disks = (_move(slot, moves[slot]) if slot in moves else E.disk(name=slot, snapshot="no") for slot in slots)
     text: str = etree.tostring(E.domainsnapshot(E.disks(*disks)), encoding="unicode")
     return text
 
 
+def _move(slot: str, disk: AttachedDisk) -> Element:
+    if disk.location.protocol == "rbd":
+        raise Refused(f"cannot move {slot} to {disk.location.name}: rbd disks stay where they are")
+    return E.disk(*_place(disk), name=slot, snapshot="external", type=DISK_TYPES[disk.location.protocol])
+
+
 def _place(disk: AttachedDisk) -> tuple[Element, Element]:
     where = disk.location
-    if where.protocol not in ("file", "block"):
+    if where.protocol not in DISK_TYPES:
         raise Refused(f"cannot use {where.name}: this host has no way to reach a {where.protocol} disk")
-    source = E.source(**{"file" if where.protocol == "file" else "dev": where.name})
+    if where.protocol == "rbd":
+        source = _in_cluster(where)
+    else:
+        source = E.source(**{"file" if where.protocol == "file" else "dev": where.name})
     if disk.key:
         source.append(_encryption(disk))
     return E.driver(type=where.format), source
@@ -130,13 +136,33 @@ def _encryption(disk: AttachedDisk) -> Element:
 
 def _backing(disk: AttachedDisk) -> list[Element]:
     """Return the files below an encrypted disk: libvirt finds them by itself, but not what opens them."""
-    if not disk.key:
+    if not disk.key or disk.location.protocol != "file":
         return []
     store = E.backingStore()
     for path in reversed(disk.location.below):
         source = E.source(_encryption(disk), file=path)
         store = E.backingStore(E.format(type="qcow2"), source, store, type="file")
     return [store]
+
+
+def _in_cluster(where: Location) -> Element:
+    """Return the source of a disk in a Ceph cluster, whose key libvirt has as a secret."""
+    if where.cluster is None:
+        raise Refused(f"cannot use {where.name}: nobody says where its cluster is")
+    return E.source(
+        *(E.host(name=host, port=str(port)) for host, port in where.cluster.monitors),
+        E.auth(E.secret(type="ceph", uuid=where.cluster.secret), username=where.cluster.user),
+        protocol="rbd",
+        name=where.name,
+    )
+
+
+def _speed(where: Location, ways: HostWays) -> dict[str, str]:
+    if where.protocol == "rbd":  # librbd's own cache; what a guest flushes is in the cluster
+        return {"cache": "writeback"}
+    if where.protocol == "block" or ways.takes_direct_io(where.name):
+        return {"cache": "none", "io": "native"}
+    return {"cache": "writeback", "io": "threads"}
 
 
 def _uuid(machine: Machine) -> str:
@@ -193,18 +219,15 @@ def _devices(machine: Machine, ways: HostWays, console_log: str) -> Element:
 
 
 def _disk(disk: AttachedDisk, ways: HostWays) -> Element:
-    where = disk.location
     driver, source = _place(disk)
-    direct = where.protocol == "block" or ways.takes_direct_io(where.name)
-    speed = {"cache": "none", "io": "native"} if direct else {"cache": "writeback", "io": "threads"}
-    driver.attrib.update({"name": "qemu", "discard": "unmap", **speed})
+    driver.attrib.update({"name": "qemu", "discard": "unmap", **_speed(disk.location, ways)})
     element = E.disk(
         driver,
         source,
         *_backing(disk),
         E.target(dev=disk.device, bus="virtio"),
         E.serial(disk.serial),
-        type=where.protocol,
+        type=DISK_TYPES[disk.location.protocol],
         device="disk",
     )
     if disk.boot:

@@ -11,21 +11,18 @@ disk's or the snapshot's own until that is made again or removed.
 """
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.drivers.base import Disk, DriverError, Location, Refused
+from engine.drivers.disk_images import GIB, LARGEST_GIB, SAFE_ID, check_image
+from engine.drivers.programs import run
 from engine.drivers.qcow2_drafts import Draft
 from engine.drivers.qcow2_encryption import alone, encrypt, encrypted, qemu_img
 from engine.drivers.qcow2_extents import Extent, that_differ, with_data
 from engine.drivers.qcow2_header import read_header
-from engine.drivers.qcow2_images import GIB, LARGEST_GIB, check_image
 from engine.drivers.qcow2_layers import FROZEN, WRITTEN, Layers, link, partials_of, sync
-from engine.drivers.qcow2_programs import run
 from engine.drivers.qemu_nbd import Readers
-
-SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 
 class Qcow2:
@@ -102,7 +99,8 @@ class Qcow2:
         if not path.exists():
             image = check_image(file)
             with self._layers.whole_file(path, FROZEN) as partial:
-                run("qemu-img", "convert", "-f", image, "-O", "qcow2", str(file.resolve()), str(partial), limit=None)
+                convert = ("qemu-img", "convert", "-f", image.format, "-O", "qcow2")
+                run(*convert, str(file.resolve()), str(partial), limit=None)
         return self.snapshot_size_gib(id)
 
     def adopt_snapshot(self, id: str, file: Path) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.drivers.base import BLOCK, DriverError, Refused
+from engine.drivers.programs import run
 from engine.drivers.qcow2_layers import FROZEN, WRITTEN, Layers, sync
-from engine.drivers.qcow2_programs import run
 from engine.drivers.qemu_nbd import Served
 
 _SUM = 32

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from engine.drivers.base import CALL_LIMIT, DriverError, Refused
-from engine.drivers.qcow2_programs import TookTooLong, run
+from engine.drivers.programs import TookTooLong, run
 
 _SECRET = "secret,id=key,file=/dev/stdin"
 _OPTIONS = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.drivers.base import DriverError, Refused
+from engine.drivers.programs import run
 from engine.drivers.qcow2_header import read_header
-from engine.drivers.qcow2_programs import run
 
 Extent = tuple[int, int]
 """Offset and length in bytes."""

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterable
 
+from engine.host.check_ceph import CEPH
 from engine.host.check_machine import ALWAYS, MACHINE
 from engine.host.check_network import NETWORK
 from engine.host.commands import HostError
@@ -15,7 +16,7 @@ def checks(settings: Settings, more: Iterable[Examine] = ()) -> list[Check]:
 
     A check that fails itself is a finding: this raises nothing that they foresee.
     """
-    guests = (*MACHINE, *NETWORK) if settings.engine == "kvm" else ()
+    guests = (*MACHINE, *NETWORK, *(CEPH if settings.ceph_pools else ())) if settings.engine == "kvm" else ()
     return [examine(one, settings) for one in (*guests, *ALWAYS, *more)]
 
 

@@ -7,25 +7,31 @@ from pathlib import Path
 from engine.host.commands import HostError, Report, attempt, run
 
 LIST = Path(__file__).with_name("packages.txt")
+CEPH_LIST = Path(__file__).with_name("packages-ceph.txt")
 # Seconds to wait for another apt-get, such as the unattended upgrades of a machine that has just booted.
 LOCK_LIMIT = 300
 INSTALL_LIMIT = 1800.0
 
 
-def wanted_packages() -> list[str]:
-    """The names in packages.txt, which the Makefile reads too."""
-    lines = (line.partition("#")[0].strip() for line in LIST.read_text().splitlines())
+def names_in(list: Path) -> list[str]:
+    """The names in a list of packages, which the Makefile reads too."""
+    lines = (line.partition("#")[0].strip() for line in list.read_text().splitlines())
     return [line for line in lines if line]
 
 
-def missing_packages() -> list[str]:
+def wanted_packages(ceph: bool = False) -> list[str]:
+    """The names of all packages of a host; those for disks on Ceph too, where it has them."""
+    return [*names_in(LIST), *(names_in(CEPH_LIST) if ceph else ())]
+
+
+def missing_packages(ceph: bool = False) -> list[str]:
     """Wanted packages that are not fully installed. Raises HostError where dpkg does not keep the packages."""
     if shutil.which("dpkg-query") is None:
         raise HostError(
             "cannot look for packages: this is neither Debian nor Ubuntu; run Groundfog on one of them, "
             "or in its container image"
         )
-    wanted = wanted_packages()
+    wanted = wanted_packages(ceph)
     # Fails when one is unknown, and still prints the others.
     listed = attempt(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted]).stdout
     installed = {line.split()[0] for line in listed.splitlines() if line.endswith(" installed")}
@@ -41,9 +47,9 @@ def install_command(packages: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def ensure_packages(report: Report) -> None:
+def ensure_packages(report: Report, ceph: bool = False) -> None:
     """Install what is missing. Raises HostError with what apt-get said."""
-    missing = missing_packages()
+    missing = missing_packages(ceph)
     if not missing:
         return
     report(f"installing {', '.join(missing)}")

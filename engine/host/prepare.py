@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.host.accelerator import verdict
 from engine.host.bridges import ensure_bridges
+from engine.host.ceph import ensure_ceph
 from engine.host.commands import HostError, Report
 from engine.host.daemons import ensure_daemons
 from engine.host.data_directory import ensure_data_directory
@@ -34,10 +35,11 @@ def prepare(settings: Settings, report: Report) -> None:
 
 
 def _prepare(settings: Settings, report: Report) -> None:
-    ensure_packages(report)
+    ensure_packages(report, ceph=bool(settings.ceph_pools))
     ensure_devices(report)
     ensure_data_directory(settings, report)
     ensure_daemons(settings, report)
+    ensure_ceph(settings, report)
     ensure_bridges(settings, report)
     ensure_ipv6(settings, report)
     if settings.accelerator == "auto":

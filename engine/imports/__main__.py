@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.drivers.base import DriverError, Refused
-from engine.drivers.qcow2_images import check_image
+from engine.drivers.disk_images import check_image
 from engine.imports.archives import is_archive, unpack
 from engine.imports.conversion import check_room, convert
 from engine.imports.downloads import Readable, save, store_object, web_file
@@ -124,7 +124,7 @@ def _files_of(file: Path, asked: str, folder: Path, reporter: Reporter) -> list[
 def _check(disk: Path, asked: str, largest: int) -> str:
     """Return the format of a disk; its own words are about a file of this host, which is nobody's business."""
     try:
-        kind = check_image(disk, largest)
+        kind = check_image(disk, largest).format
     except Refused as error:
         text = str(error).replace(f"cannot import {disk}: ", "")
         raise Refused(text.replace(str(disk.resolve()), "the file").replace(str(disk), "the file")) from error

@@ -1,12 +1,14 @@
 """What the reconciler mends: orphans, lost tasks, guests that ended by themselves, hosts that restarted."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import delete
 
-from engine.drivers.base import Disk, Machine
+from engine.drivers.base import Disk, DriverError, Machine
 from engine.drivers.networking import Group, Network, Port, Subnet
+from engine.drivers.simulated import Simulated
 from engine.reconciler import check_machine, reconcile
 from engine.state import Instance, Task
 from tests.cloud import Cloud
@@ -59,6 +61,37 @@ def test_orphans_go_whatever_they_are(cloud: Cloud) -> None:
     assert leftovers(cloud) == before
     assert network.id not in drivers.network.list_networks()
     assert "sg-00000000000000000" not in drivers.network.list_groups()
+
+
+def test_every_backend_of_disks_has_its_turn_whichever_is_away(cloud: Cloud) -> None:
+    """Also one of a region whose network had its turn with another region's, and after one that cannot be reached."""
+    drivers = cloud.drivers["us-east-1"]
+    away, other, alone = Simulated(), Simulated(zones=("zone-1", "zone-2")), Simulated()
+
+    def fail() -> set[str]:
+        raise DriverError("no monitor answers")
+
+    for each in (other, alone):
+        each.storages["zone-1"].ensure_disk(Disk("vol-00000000000000000", 1))
+        each.storages["zone-1"].ensure_snapshot("snap-00000000000000000", "vol-00000000000000000")
+    away.storages["zone-1"].list_disks = fail  # type: ignore[method-assign]
+    first = replace(drivers, storages={"a": away.storages["zone-1"], "b": other.storages["zone-1"]})
+    second = replace(drivers, storages={"c": alone.storages["zone-1"]})
+    reconcile(replace(cloud.engine, drivers={"us-east-1": first, "eu-west-1": second}))
+    for each in (other, alone):
+        assert each.storages["zone-1"].list_disks() == each.storages["zone-1"].list_snapshots() == set()
+
+
+def test_an_orphan_that_is_in_use_keeps_no_other_one(cloud: Cloud) -> None:
+    storage = next(iter(cloud.drivers["us-east-1"].storages.values()))
+    storage.ensure_disk(Disk("vol-00000000000000000", 1))
+    storage.ensure_disk(Disk("vol-00000000000000001", 1))
+    before = storage.list_disks()
+    cloud.backend.faults.fail_next("remove_disk", DriverError("it is in use"), 1)
+    reconcile(cloud.engine)
+    assert len(before - storage.list_disks()) == 1
+    reconcile(cloud.engine)
+    assert len(before - storage.list_disks()) == 2
 
 
 def test_a_network_whose_database_was_lost_is_brought_back(cloud: Cloud) -> None:

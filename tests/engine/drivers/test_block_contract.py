@@ -1,6 +1,7 @@
 """What every disk backend that reads and writes snapshots block by block must do."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,20 @@ import pytest
 from engine.drivers.base import BLOCK, BlockStorage, Disk, DriverError, Refused
 from engine.drivers.qcow2 import Qcow2
 from engine.drivers.simulated import Simulated
-from tests.engine.drivers.test_storage_contract import needs_qemu_img
+from tests.engine.drivers.ceph_pools import a_pool
+from tests.engine.drivers.test_storage_contract import REAL
 
 ALL = 2**36
 ONE, TWO, THREE = (bytes([n]) * BLOCK for n in (1, 2, 3))
 
 
-@pytest.fixture(params=["simulated", pytest.param("qcow2", marks=[pytest.mark.acceptance, needs_qemu_img])])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> BlockStorage:
-    return Qcow2(tmp_path / "store") if request.param == "qcow2" else Simulated().storages["zone-1"]
+@pytest.fixture(params=["simulated", pytest.param("qcow2", marks=REAL), pytest.param("rbd", marks=REAL)])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockStorage]:
+    if request.param == "rbd":
+        with a_pool(request.getfixturevalue("ceph_cluster")) as pool:
+            yield pool.storage
+    else:
+        yield Qcow2(tmp_path / "store") if request.param == "qcow2" else Simulated().storages["zone-1"]
 
 
 def make(storage: BlockStorage, id: str, blocks: dict[int, bytes], parent: str | None = None, size: int = 1) -> None:

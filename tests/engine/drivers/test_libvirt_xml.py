@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from lxml import etree
 
-from engine.drivers.base import AttachedDisk, Location, Machine, Nic, Refused, port_uuid
+from engine.drivers.base import AttachedDisk, Cluster, Location, Machine, Nic, Refused, port_uuid
 from engine.drivers.libvirt_xml import (
     SPARE_ROOT_PORTS,
     Accelerator,
@@ -124,6 +124,30 @@ def test_an_encrypted_disk_names_its_secret_for_each_of_its_files_and_never_hold
     moved = moves_xml({"vda": disk}, ["vda"])
     assert secret_uuid(disk) in moved
     assert not any("the key itself" in text for text in (etree.tostring(found).decode(), moved, repr(disk)))
+
+
+CLUSTER = Cluster((("192.0.2.1", 6789), ("2001:db8::1", 3300)), "guests", "0f1d2f6c-7d2b-5b4e-9c57-1f1f4dc2a001")
+
+
+def test_a_disk_in_a_cluster_is_reached_by_its_monitors_with_a_secret_of_libvirts() -> None:
+    where = Location("rbd", "pool/vol-1", "raw", cluster=CLUSTER)
+    found = domain(replace(MACHINE, disks=(replace(MACHINE.disks[0], location=where),)), direct=False)
+    disk = only(found, "devices/disk")
+    assert disk.get("type") == "network"
+    assert dict(only(disk, "source").attrib) == {"protocol": "rbd", "name": "pool/vol-1"}
+    hosts = [(host.get("name"), host.get("port")) for host in disk.findall("source/host")]
+    assert hosts == [("192.0.2.1", "6789"), ("2001:db8::1", "3300")]
+    assert only(disk, "source/auth").get("username") == "guests"
+    assert dict(only(disk, "source/auth/secret").attrib) == {"type": "ceph", "uuid": CLUSTER.secret}
+    assert dict(only(disk, "driver").attrib) == {
+        "name": "qemu", "type": "raw", "cache": "writeback", "discard": "unmap"
+    }  # fmt: skip
+
+
+def test_a_disk_in_a_cluster_that_nobody_names_is_refused() -> None:
+    disk = replace(MACHINE.disks[0], location=Location("rbd", "pool/vol-1", "raw"))
+    with pytest.raises(Refused, match="cluster"):
+        domain(replace(MACHINE, disks=(disk,)))
 
 
 def test_a_disk_that_this_host_cannot_reach_is_refused() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from engine.drivers import qcow2, qcow2_encryption, qcow2_layers
 from engine.drivers.base import Disk, DriverError, Refused
+from engine.drivers.disk_images import ImageFile
 from engine.drivers.qcow2 import Qcow2
 from tests.engine.drivers.images import SIGN_OF_LIFE, write_guest
 
@@ -148,7 +149,7 @@ def test_a_failed_import_leaves_nothing(
     def fail(*command: str, limit: float | None = None) -> str:
         raise DriverError("no space left")
 
-    monkeypatch.setattr(qcow2, "check_image", lambda file: "raw")
+    monkeypatch.setattr(qcow2, "check_image", lambda file: ImageFile("raw", 2**20))
     monkeypatch.setattr(qcow2, "run", fail)
     with pytest.raises(DriverError, match="no space"):
         storage.import_snapshot("snap-2", image)

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from engine.drivers.base import Disk, DriverError, Refused, Storage
 from engine.drivers.qcow2 import Qcow2
 from engine.drivers.simulated import Simulated
+from tests.engine.drivers.ceph_pools import a_pool
 from tests.engine.drivers.images import write_guest
 
 NO_QEMU_IMG = "" if shutil.which("qemu-img") else "qemu-img is not installed"
@@ -19,11 +21,18 @@ needs_qemu_img = pytest.mark.skipif(bool(NO_QEMU_IMG), reason=NO_QEMU_IMG)
 GIB = 2**30
 
 
-@pytest.fixture(params=["simulated", pytest.param("qcow2", marks=[pytest.mark.acceptance, needs_qemu_img])])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    if request.param == "qcow2":
-        return Qcow2(tmp_path / "store")
-    return Simulated().storages["zone-1"]
+REAL = [pytest.mark.acceptance, needs_qemu_img]
+
+
+@pytest.fixture(params=["simulated", pytest.param("qcow2", marks=REAL), pytest.param("rbd", marks=REAL)])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    if request.param == "rbd":
+        with a_pool(request.getfixturevalue("ceph_cluster")) as pool:
+            yield pool.storage
+    elif request.param == "qcow2":
+        yield Qcow2(tmp_path / "store")
+    else:
+        yield Simulated().storages["zone-1"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Runs the programs that make and change qcow2 files."""
+"""Runs the programs by which drivers have disks made and converted."""
 
 import subprocess
 

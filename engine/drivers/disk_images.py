@@ -1,16 +1,19 @@
 """Says whether a stranger's disk image may be read: whole in itself, of a known kind, and of a possible size."""
 
 import json
+import re
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.drivers.base import DriverError, Refused
+from engine.drivers.programs import run
 from engine.drivers.qcow2_header import QCOW2_MAGIC
-from engine.drivers.qcow2_programs import run
 
 GIB = 2**30
 LARGEST_GIB = 64 * 1024
+SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+"""The ids of disks and snapshots that can be part of a file's or an image's name."""
 FORMATS = {"raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi"}
 WHOLE_VMDK = {"monolithicSparse", "streamOptimized"}
 """The VMDK kinds that are one file; the others name their extents' files."""
@@ -22,8 +25,15 @@ PROBE_MEMORY = 2**30
 PROBE_CPU_SECONDS = 30
 
 
-def check_image(file: Path, largest: int = LARGEST_GIB * GIB) -> str:
-    """Return the format of a stranger's image; raise Refused unless it is whole in itself and of a known kind.
+class ImageFile(NamedTuple):
+    """What qemu-img calls the format of an image file, and the size of the disk that is in it."""
+
+    format: str
+    virtual_bytes: int
+
+
+def check_image(file: Path, largest: int = LARGEST_GIB * GIB) -> ImageFile:
+    """Look at a stranger's image; raise Refused unless it is whole in itself and of a known kind.
 
     ``largest`` is the most bytes that it may have as a disk.
     """
@@ -45,7 +55,7 @@ def check_image(file: Path, largest: int = LARGEST_GIB * GIB) -> str:
         raise Refused(f"cannot import {file}: its virtual size is {size} bytes")
     if kind == "qcow2":  # one that was cut short would read as zeros
         _probe(file, "check", "-q", "-f", "qcow2", accept=SOUND)
-    return str(kind)
+    return ImageFile(str(kind), int(size))
 
 
 def _check_header(file: Path, header: bytes) -> None:

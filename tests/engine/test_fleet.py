@@ -1,0 +1,54 @@
+"""Which backend keeps the disks of which zone, as the settings say."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from engine.drivers.qcow2 import Qcow2
+from engine.drivers.rbd import Rbd
+from engine.fleet import _stores, unknown_zones
+from settings import Settings
+from tests.cloud import Cloud
+
+ZONES = ["us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"]
+
+
+def kvm(directory: Path, **storage: str) -> Settings:
+    return Settings(engine="kvm", data=directory, storage=storage)
+
+
+def test_a_zone_of_which_nothing_is_said_has_files(tmp_path: Path) -> None:
+    stores = _stores(kvm(tmp_path), ZONES, "me")
+    assert isinstance(stores["us-east-1a"], Qcow2)
+    assert len(set(stores.values())) == 1
+
+
+def test_zones_with_the_same_backend_share_it(tmp_path: Path) -> None:
+    settings = kvm(tmp_path, **dict(zip(ZONES, ["rbd:fast", "rbd:large", "rbd:fast", "qcow2"], strict=True)))
+    stores = _stores(settings, ZONES, "me")
+    assert [type(stores[zone]) for zone in ZONES] == [Rbd, Rbd, Rbd, Qcow2]
+    assert stores["us-east-1a"] is stores["us-east-1c"] is not stores["us-east-1b"]
+    assert settings.ceph_pools == ["fast", "large"]
+
+
+@pytest.mark.parametrize("backend", ["", "lvm:vg", "rbd", "rbd:", "rbd:a/b", "rbd:a@b", "rbd:-a", "qcow2:dir"])
+def test_a_backend_that_there_is_not_is_refused_at_the_start(backend: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="neither qcow2 nor rbd:POOL"):
+        kvm(tmp_path, **{"us-east-1a": backend})
+
+
+def test_a_simulated_zone_has_no_backend_to_choose(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="storage needs engine = kvm"):
+        Settings(engine="simulated", data=tmp_path, storage={"us-east-1a": "qcow2"})
+
+
+def test_backends_can_be_said_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROUNDFOG_STORAGE", '{"us-east-1b": "rbd:guests"}')
+    settings = Settings(data=tmp_path)
+    assert [settings.storage_of(zone) for zone in ZONES] == ["qcow2", "rbd:guests", "qcow2", "qcow2"]
+
+
+def test_a_zone_that_there_is_not_is_found_out(cloud: Cloud, tmp_path: Path) -> None:
+    assert unknown_zones(kvm(tmp_path, **{"us-east-1a": "qcow2"}), cloud.database) == []
+    assert unknown_zones(kvm(tmp_path, **{"us-east-9a": "rbd:guests"}), cloud.database) == ["us-east-9a"]
