@@ -83,7 +83,7 @@ def create_instance_export_task(
     check_place(call, "ExportToS3Task", task.bucket, task.key)
     add_task(call, task, _snapshots(call, instance, task))
     tags.put_at_creation(call, tag_specifications, {"export-instance-task": [task.id]})
-    tasks.start(call.db, task.id, "export_instance", call.region, new=True)
+    tasks.start(call.db, task.id, "export_instance_disks", call.region, new=True)
     return {"ExportTask": rows_of(call, TASKS, [task.id])[0]}
 
 

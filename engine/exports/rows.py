@@ -29,7 +29,7 @@ GIB = 1 << 30
 KINDS: Mapping[str, type[ExportTask]] = {
     kind.prefix: kind for kind in (ExportImageTask, ExportInstanceTask, StoreImageTask)
 }
-_MADE_BY: Mapping[type[ExportTask], str] = {ExportInstanceTask: "export_instance"}
+_MADE_BY: Mapping[type[ExportTask], str] = {ExportInstanceTask: "export_instance_disks"}
 """The workflows other than ``export_disks``."""
 
 

@@ -317,7 +317,7 @@ SCENARIOS = {
     "fail_modification": Scenario(beginning("fail_modification", volumes.growing), volumes.is_unmodified),
     "import_disks": Scenario(imports.importing, imports.is_imported),
     "export_disks": Scenario(exports.exporting, exports.is_exported),
-    "export_instance": Scenario(exports.exporting_instance, exports.is_instance_exported),
+    "export_instance_disks": Scenario(exports.exporting_instance, exports.is_instance_exported),
     "cancel_export": Scenario(exports.cancelling, exports.is_cancelled),
     "cancel_import": Scenario(imports.cancelling, imports.is_cancelled),
     "replace_root_volume": Scenario(roots.replacing, roots.is_replaced),
