@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,9 @@ def s3_store() -> Iterator[tuple[str, Any]]:
         "s3", region_name=REGION, endpoint_url=url, aws_access_key_id="test", aws_secret_access_key="test"
     )
     try:
+        urllib.request.urlopen(
+            f"{url}/moto-api/reset", data=b""
+        ).close()  # all such servers of a process have one store
         client.create_bucket(Bucket=BUCKET)
         yield url, client
     finally:
@@ -48,7 +52,7 @@ def s3_store() -> Iterator[tuple[str, Any]]:
 
 def own_image(cloud: Cloud) -> str:
     """Return an image of the account's own, of one disk."""
-    found = cloud.ec2.describe_images(Owners=["self"])["Images"]
+    found = cloud.ec2.describe_images(Filters=[{"Name": "name", "Values": ["mine"]}])["Images"]
     if found:
         return str(found[0]["ImageId"])
     volume = cloud.ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=1)["VolumeId"]
