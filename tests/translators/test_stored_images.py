@@ -201,7 +201,7 @@ def test_what_cannot_be_stored_is_refused(cloud: Cloud, refused: Any, code: str,
         ("InvalidParameter", {"Bucket": "others"}),
         ("InvalidParameter", {"ObjectKey": "../others/a"}),
         ("MissingParameter", {"ObjectKey": ""}),
-        ("InvalidAMIName.Malformed", {"Name": "a"}),
+        ("InvalidAMIName.Malformed", {"Name": "a!!!"}),
         ("InvalidParameterValue", {"TagSpecifications": [{"ResourceType": "volume", "Tags": []}]}),
     ],
 )
