@@ -78,8 +78,8 @@ class Settings(BaseSettings):
     """The MTU that guests are given."""
 
     flow_log_store: str = ""
-    """The S3-compatible store that flow logs may go to, and whose buckets ``import_sources`` may name: its URL, or
-    file:///DIRECTORY; empty means there is none."""
+    """The S3-compatible store that flow logs may go to, and whose buckets ``import_sources`` and ``export_targets``
+    may name: its URL, or file:///DIRECTORY; empty means there is none."""
     flow_log_store_key: str = ""
     """The access key id for that store."""
     flow_log_store_secret: str = ""
@@ -96,7 +96,10 @@ class Settings(BaseSettings):
     """Where disk images may be imported from, beside the files in the data directory's ``uploads``, which are
     file:///NAME: beginnings of URLs, file:///DIRECTORY, s3://BUCKET/PREFIX. {account} in one stands for who asks."""
     import_limit_gib: int = Field(default=1024, ge=1, le=65536)
-    """GiB of the largest image that can be imported, as a file and as a disk."""
+    """GiB of the largest image that can be imported or exported, as a file and as a disk."""
+    export_targets: list[str] = Field(default_factory=list)
+    """Where disk images may be exported to: buckets of the store as s3://BUCKET/PREFIX. {account} in one stands for
+    who asks. Without any, nothing can be exported or stored."""
 
     libvirt_uri: str = "qemu:///system"
     """The local libvirt daemon."""
@@ -130,6 +133,14 @@ class Settings(BaseSettings):
             if not source.startswith(("http://", "https://", "file:///", "s3://")):
                 raise ValueError(f"import_sources: {source} must begin with http://, https://, file:/// or s3://")
         return sources
+
+    @field_validator("export_targets")
+    @classmethod
+    def _are_buckets(cls, targets: list[str]) -> list[str]:
+        for target in targets:
+            if not target.startswith("s3://"):
+                raise ValueError(f"export_targets: {target} must begin with s3://")
+        return targets
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

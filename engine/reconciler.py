@@ -5,7 +5,7 @@ and has no row is an orphan for good. Resources with a task under way are left t
 """
 
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,12 +25,15 @@ from engine import (
     volumes,
 )
 from engine.drivers.base import Compute, DriverError, Drivers, Storage
+from engine.exports import rows as exports
 from engine.imports import rows as imports
 from engine.imports import work
 from engine.machines import sync_devices
 from engine.state import (
     AddressTransfer,
     ConsoleOutput,
+    ExportImageTask,
+    ExportInstanceTask,
     Host,
     Instance,
     NatGateway,
@@ -38,6 +41,7 @@ from engine.state import (
     Replay,
     SecurityGroup,
     Snapshot,
+    StoreImageTask,
     Tag,
     Task,
     Volume,
@@ -55,6 +59,8 @@ that was deleted or failed is too: "about an hour".
 """
 _REPLAYS_KEPT = timedelta(hours=48)
 _IMPORTS_SHOWN = timedelta(days=7)
+_STORED_SHOWN = timedelta(days=31)
+"""DescribeStoreImageTasks: "tasks processed within the last 31 days"."""
 _PROMISES = {
     # Not boot_instance: should it fail, that one takes an instance away, and this may have run for years.
     "pending": "start_instance",
@@ -63,6 +69,7 @@ _PROMISES = {
 }
 """The workflow that keeps what a transient state promises, where its task was lost."""
 _STARTING = ("boot_instance", "start_instance")
+_MAY_LOSE: Sequence[Any] = (nat_gateways, volumes, snapshots, imports, exports)
 _PLUGS = {"attaching": "attach_interface", "detaching": "detach_interface", "detached": "detach_interface"}
 """The workflow that ends each status of an attachment that does not last, where its task was lost."""
 _LOOKED_INTO = 100
@@ -86,14 +93,14 @@ def reconcile(engine: Engine) -> None:
             if id(storage) not in seen:
                 seen.add(id(storage))
                 _reconcile_disks(engine, storage)
-    _sweep_imports(engine)
+    _sweep_files(engine)
     _forget_the_past(engine)
 
 
 def _restore_lost_tasks(engine: Engine, region: str) -> None:
     with engine.database.read() as db:
         lost = db.scalar(_without_task(region).limit(1)) is not None
-        lost = lost or any(of.lost_tasks(db, region) for of in (nat_gateways, volumes, snapshots, imports))
+        lost = lost or any(of.lost_tasks(db, region) for of in _MAY_LOSE)
         lost = lost or root_replacements.any_lost(db, region)
     if not lost:
         return
@@ -101,7 +108,7 @@ def _restore_lost_tasks(engine: Engine, region: str) -> None:
         for instance in db.scalars(_without_task(region)):
             log.warning("a task was lost", instance=instance.id, state=instance.state)
             tasks.start(db, instance.id, _PROMISES[instance.state], region)
-        for of in (nat_gateways, volumes, snapshots, imports):
+        for of in _MAY_LOSE:
             for id, workflow in of.lost_tasks(db, region).items():
                 log.warning("a task was lost", of=id, workflow=workflow)
                 tasks.start(db, id, workflow, region)
@@ -314,9 +321,9 @@ def _remove(remove: Callable[[str], None], id: str) -> None:
         log.warning("could not be removed", id=id, error=str(error))
 
 
-def _sweep_imports(engine: Engine) -> None:
-    """End the work of imports that have no task: a worker began it while another one cancelled it."""
-    folders = list((engine.settings.data / "imports").glob("import-*"))
+def _sweep_files(engine: Engine) -> None:
+    """End the work of imports and exports that have no task: a worker began it while another one cancelled it."""
+    folders = [folder for room in ("imports", "exports") for folder in (engine.settings.data / room).glob("*-*")]
     if not folders:
         return
     with engine.database.read() as db:
@@ -338,6 +345,8 @@ def _forget_the_past(engine: Engine) -> None:
             db.execute(delete(Instance).where(Instance.id.in_(ended)))
         nat_gateways.forget_ended(db, timestamp(now - SHOWN_AFTER_END))
         imports.forget_ended(db, timestamp(now - _IMPORTS_SHOWN))
+        exports.forget_ended(db, (ExportImageTask, ExportInstanceTask), timestamp(now - _IMPORTS_SHOWN))
+        exports.forget_ended(db, (StoreImageTask,), timestamp(now - _STORED_SHOWN))
         db.execute(delete(AddressTransfer).where(~address_transfers.is_known()))
         db.execute(delete(Replay).where(Replay.created < timestamp(now - _REPLAYS_KEPT)))
         peerings.expire(db, timestamp(now))

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from engine import root_replacements
 from engine.state import (
+    ExportDisk,
+    ExportInstanceTask,
     Image,
     ImageBlockDevice,
     Instance,
@@ -136,7 +138,7 @@ def are_wanted_of(db: Session, volume_ids: Sequence[str]) -> bool:
 
 
 def is_needed(db: Session, snapshot_id: str) -> bool:
-    """Say whether a disk or a copy is yet to be made of a snapshot: until then its data must stay."""
+    """Say whether a disk, a copy or an export is yet to be made of a snapshot: until then its data must stay."""
     unmade = or_(
         Volume.state == "creating",
         exists().where(VolumeAttachment.volume_id == Volume.id, VolumeAttachment.state == "attaching"),
@@ -148,7 +150,8 @@ def is_needed(db: Session, snapshot_id: str) -> bool:
         .join(Snapshot, Snapshot.id == SnapshotDraft.snapshot_id)
         .where(SnapshotDraft.parent_id == snapshot_id, Snapshot.state == "pending")
     )
-    return any(db.scalar(needed.limit(1)) is not None for needed in (disk, copy, child))
+    exported = select(ExportDisk.snapshot_id).filter_by(snapshot_id=snapshot_id)
+    return any(db.scalar(needed.limit(1)) is not None for needed in (disk, copy, child, exported))
 
 
 def zones_of(db: Session, snapshot: Snapshot) -> list[str]:
@@ -223,13 +226,15 @@ def volumes_of(db: Session, instance_id: str) -> list[str]:
 def lost_tasks(db: Session, region: str) -> dict[str, str]:
     """Return the workflow that ends what is under way with snapshots, by its task's name, where that was lost."""
     busy = select(Task.resource_id)
+    exported = select(ExportInstanceTask.id).where(ExportInstanceTask.status.in_(("active", "deleting")))
     columns = (Snapshot.id, Snapshot.taken_by, Snapshot.source_id, Snapshot.state, Snapshot.being_taken)
     rows = (
         select(*columns, SnapshotDraft.sealed)
         .outerjoin(SnapshotDraft, SnapshotDraft.snapshot_id == Snapshot.id)
         .where(Snapshot.region == region, Snapshot.state.in_(_ENGAGED), Snapshot.taken_by != "")
         .where(Snapshot.taken_by.not_in(busy), Snapshot.id.not_in(busy))
-        .where(Snapshot.taken_by.not_like("import-%"))
+        .where(Snapshot.taken_by.not_like("import-%"), Snapshot.taken_by.not_like("restore-%"))
+        .where(Snapshot.taken_by.not_in(exported))
     )
     found = {}
     for row in db.execute(rows.order_by(Snapshot.id)):

@@ -23,6 +23,8 @@ _NOT_FOUND = {
     "DhcpOptions": ("InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{}' does not exist"),
     "Endpoint": ("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '{}' does not exist"),
     "EgressGateway": ("InvalidGatewayID.NotFound", "The gateway ID '{}' does not exist"),
+    "ExportImageTask": ("InvalidExportTaskID.NotFound", "The export task ID '{}' does not exist"),
+    "ExportInstanceTask": ("InvalidExportTaskID.NotFound", "The export task ID '{}' does not exist"),
     "FlowLog": (
         "InvalidFlowLogId.NotFound",
         "These flow log ids in the input list are not found: [TotalCount: {count}] {}",
@@ -57,6 +59,8 @@ _NOT_FOUND = {
 }  # fmt: skip
 
 _MALFORMED = {
+    "ExportImageTask": "InvalidExportTaskID.Malformed",
+    "ExportInstanceTask": "InvalidExportTaskID.Malformed",
     "Image": "InvalidAMIID.Malformed",
     "ImportImageTask": "InvalidConversionTaskId.Malformed",
     "ImportSnapshotTask": "InvalidConversionTaskId.Malformed",

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine import tasks
 from engine.imports.rows import KINDS, MOST_DISKS
-from engine.state import ImportImageTask, ImportSnapshotTask
+from engine.state import ImportImageTask, ImportSnapshotTask, RestoreImageTask
 from translators import tags
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
 from translators.errors import invalid, malformed, missing, refuse, unsupported
@@ -123,7 +123,7 @@ def cancel_import_task(call: Call, *, import_task_id: str | None = None, cancel_
     if not import_task_id:
         raise missing("ImportTaskId")
     kind = KINDS.get(import_task_id.rpartition("-")[0])
-    if kind is None:
+    if kind is None or kind is RestoreImageTask:
         raise malformed(ImportSnapshotTask, import_task_id)
     task = find(call, kind, import_task_id)
     if task.status != "active":

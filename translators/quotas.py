@@ -61,6 +61,7 @@ _LIMITS: dict[str, tuple[int, str, str]] = {
     "provisioned IOPS of volumes": (
         300_000, "MaxIOPSLimitExceeded", "You have exceeded your maximum provisioned IOPS limit of {} in this region."
     ),
+    "active exports": (20, "ResourceCountExceeded", "You have exceeded the limit of {} active export tasks."),
     "active imports": (20, "ResourceCountExceeded", "You have exceeded the limit of {} active import tasks."),
     "snapshots": (100_000, "SnapshotLimitExceeded", "The maximum number of snapshots has been reached."),
     "vpcs": (1000, "VpcLimitExceeded", "The maximum number of VPCs has been reached."),

@@ -128,6 +128,13 @@ class Storage(Protocol):
         """
         ...
 
+    def locate_snapshot(self, id: str) -> Location:
+        """Return where qemu-img on this host reads the snapshot, for as long as that is kept; do not write there.
+
+        Raise DriverError when there is no such snapshot.
+        """
+        ...
+
     def import_snapshot(self, id: str, file: Path) -> int:
         """Keep a copy of an image file as snapshot ``id``; return its virtual size in GiB, rounded up.
 

@@ -131,6 +131,9 @@ class Qcow2:
     def snapshot_bytes(self, id: str) -> int:
         return self._present_snapshot(id).stat().st_blocks * 512
 
+    def locate_snapshot(self, id: str) -> Location:
+        return Location("file", str(self._present_snapshot(id)))
+
     def remove_snapshot(self, id: str) -> None:
         path = self._snapshot_path(id)
         for each in (path, *partials_of(path)):

@@ -110,6 +110,12 @@ class Rbd:
             image, snap = index.present("snapshot", id).split("@")
             return int(ceph("written", name=image, snap=snap))
 
+    def locate_snapshot(self, id: str) -> Location:
+        """Return the pool, the image, its snapshot, and how qemu-img on this host finds the cluster."""
+        with self._asking(f"cannot locate snapshot {id}") as (_, index):
+            name = self._as_file(index.present("snapshot", id))
+        return Location("rbd", name.removeprefix("rbd:"), "raw")
+
     def import_snapshot(self, id: str, file: Path) -> int:
         """Convert an image (raw or ISO, qcow2, vmdk, vhd, vhdx, vdi); return its virtual size in GiB, rounded up.
 

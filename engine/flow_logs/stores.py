@@ -59,29 +59,37 @@ class DirectoryStore:
             yield stream, file.stat().st_size
 
 
+def s3_client(url: str, key: str, secret: str, patience: float = 30) -> Any:
+    """Return a client for a store; ``patience`` is how many seconds it may take to begin an answer.
+
+    Requests are signed for us-east-1, which such stores call their region.
+    """
+    import botocore.session
+    from botocore.config import Config
+
+    return botocore.session.get_session().create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=url,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        config=Config(
+            s3={"addressing_style": "path"},
+            connect_timeout=5,
+            read_timeout=patience,
+            retries={"total_max_attempts": 1},
+            # Not every store knows the checksums that AWS added.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
 class S3Store:
-    """``url`` is the store's endpoint; requests are signed for us-east-1, which such stores call their region."""
+    """``url`` is the store's endpoint."""
 
     def __init__(self, url: str, key: str, secret: str) -> None:
-        import botocore.session
-        from botocore.config import Config
-
-        self._client: Any = botocore.session.get_session().create_client(
-            "s3",
-            region_name="us-east-1",
-            endpoint_url=url,
-            aws_access_key_id=key,
-            aws_secret_access_key=secret,
-            config=Config(
-                s3={"addressing_style": "path"},
-                connect_timeout=5,
-                read_timeout=30,
-                retries={"total_max_attempts": 1},
-                # Not every store knows the checksums that AWS added.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        self._client = s3_client(url, key, secret)
 
     def put(self, bucket: str, key: str, content: bytes) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -89,7 +97,7 @@ class S3Store:
         try:
             self._client.put_object(Bucket=bucket, Key=key, Body=content, ContentType="application/x-gzip")
         except (ClientError, BotoCoreError) as error:
-            raise _failure(error) from error
+            raise failure(error) from error
 
     @contextmanager
     def open(self, bucket: str, key: str) -> Iterator[tuple[Any, int]]:
@@ -100,10 +108,11 @@ class S3Store:
             with answer["Body"] as stream:
                 yield stream, int(answer["ContentLength"])
         except (ClientError, BotoCoreError) as error:
-            raise _failure(error) from error
+            raise failure(error) from error
 
 
-def _failure(error: Any) -> DeliveryError:
+def failure(error: Any) -> DeliveryError:
+    """Return what an error of botocore means."""
     answer = getattr(error, "response", None)  # only a ClientError has one
     if answer is None:
         return DeliveryError(UNKNOWN, error)

@@ -6,7 +6,6 @@ to ``state.json`` there, and last the disks or the reason why there are none.
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,38 +14,16 @@ from typing import Any
 from engine.drivers.base import DriverError, Refused
 from engine.drivers.disk_images import check_image
 from engine.imports.archives import is_archive, unpack
-from engine.imports.conversion import check_room, convert
+from engine.imports.conversion import convert
 from engine.imports.downloads import Readable, save, store_object, web_file
 from engine.imports.places import Forbidden, allowed, local_file
+from engine.imports.progress import Reporter
+from engine.imports.stored_images import read_about
+from engine.imports.stored_images import unpack as unpack_image
 from engine.imports.work import Work, bound, hold, write_state
 
 GIB = 1 << 30
 _NAMES = {"raw": "RAW", "qcow2": "QCOW2", "vmdk": "VMDK", "vpc": "VHD", "vhdx": "VHDX", "vdi": "VDI"}
-_EVERY = 0.5
-"""Seconds between two words on how far it is."""
-
-
-class Reporter:
-    """Writes how far the work is: each file has an equal share of the whole."""
-
-    def __init__(self, folder: Path, files: int, reserved: int) -> None:
-        self._folder, self._files, self._reserved = folder, max(files, 1), reserved
-        self.number = 0
-        self._next = 0.0
-        self._highest = 0
-
-    def say(self, message: str, share: tuple[int, int], done: int, whole: int) -> None:
-        """Say that ``done`` of ``whole`` is done of a phase from ``share[0]`` to ``share[1]`` percent of one file.
-
-        Raise Refused when what is written leaves too little room.
-        """
-        check_room(self._folder, self._reserved)
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _EVERY
-        here = share[0] + (share[1] - share[0]) * (min(done / whole, 1) if whole else 0)
-        self._highest = max(self._highest, int((self.number * 100 + here) / self._files))
-        write_state(self._folder, {"message": message, "progress": min(self._highest, 99)})
 
 
 def run(work: Work, folder: Path) -> dict[str, Any]:
@@ -57,9 +34,10 @@ def run(work: Work, folder: Path) -> dict[str, Any]:
         for number, asked in enumerate(work.files):
             reporter.number = number
             disks += _disks_of(work, number, asked, folder, reporter)
+        about = read_about(folder / "0.parts") if work.files[0]["format"] == "STORED" else {}
     except (Refused, Forbidden) as error:
         return {"failed": f"ClientError: {error}"}
-    return {"disks": disks}
+    return {"disks": disks, "about": about}
 
 
 def _disks_of(work: Work, number: int, asked: dict[str, str], folder: Path, reporter: Reporter) -> list[dict[str, Any]]:
@@ -112,10 +90,11 @@ def _opened(work: Work, asked: dict[str, str]) -> Iterator[tuple[Readable, int |
 
 
 def _files_of(file: Path, asked: str, folder: Path, reporter: Reporter) -> list[Path]:
-    if asked != "OVA" and (asked or not is_archive(file)):
+    if asked not in ("OVA", "STORED") and (asked or not is_archive(file)):
         return [file]
     folder.mkdir()
-    found = unpack(file, folder, lambda done, whole: reporter.say("unpacking", (40, 50), done, whole))
+    take = unpack_image if asked == "STORED" else unpack
+    found = take(file, folder, lambda done, whole: reporter.say("unpacking", (40, 50), done, whole))
     if file.is_relative_to(folder.parent):
         file.unlink()
     return found
@@ -128,6 +107,7 @@ def _check(disk: Path, asked: str, largest: int) -> str:
     except Refused as error:
         text = str(error).replace(f"cannot import {disk}: ", "")
         raise Refused(text.replace(str(disk.resolve()), "the file").replace(str(disk), "the file")) from error
+    asked = "QCOW2" if asked == "STORED" else asked
     if asked not in ("", "OVA", _NAMES[kind]):
         raise Refused(f"The disk image is {_NAMES[kind]}, not {asked}.")
     return kind

@@ -1,4 +1,4 @@
-"""Imports as rows: what their work is, how far it is, and what becomes of its disks."""
+"""Imports, and restored images, as rows: what their work is, how far it is, and what becomes of its disks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from engine import snapshots
+from engine.imports import restoring
 from engine.imports.places import bucket_url
 from engine.imports.work import Work
 from engine.state import (
@@ -17,6 +18,7 @@ from engine.state import (
     ImportImageTask,
     ImportSnapshotTask,
     ImportTask,
+    RestoreImageTask,
     Snapshot,
     Tag,
     Task,
@@ -28,7 +30,9 @@ MOST_DISKS = 24
 _LETTERS = "bcdefghijklmnopqrstuvwxyz"
 BEGUN = ("pending", snapshots.DELETED)
 """States of the snapshots that a task made and has not completed."""
-KINDS: Mapping[str, type[ImportTask]] = {kind.prefix: kind for kind in (ImportSnapshotTask, ImportImageTask)}
+KINDS: Mapping[str, type[ImportTask]] = {
+    kind.prefix: kind for kind in (ImportSnapshotTask, ImportImageTask, RestoreImageTask)
+}
 _UNDER_WAY = {"active": "import_disks", "deleting": "cancel_import"}
 """The workflow that ends each status that does not last."""
 
@@ -78,8 +82,11 @@ def note(db: Session, id: str, message: str, progress: int) -> None:
         task.message, task.progress = message, max(progress, task.progress)
 
 
-def add_snapshots(db: Session, id: str, found: Sequence[Mapping[str, Any]]) -> None:
-    """Have a pending snapshot for each disk that was found; a row exists before its thing does."""
+def add_snapshots(db: Session, id: str, found: Sequence[Mapping[str, Any]], about: dict[str, Any]) -> None:
+    """Have a pending snapshot for each disk that was found; a row exists before its thing does.
+
+    ``about`` is what was read of a stored image.
+    """
     task = task_of(db, id, locked=True)
     asked = disks_of(db, id)
     if task is None or task.status != "active" or any(row.snapshot_id for row in asked):
@@ -104,6 +111,8 @@ def add_snapshots(db: Session, id: str, found: Sequence[Mapping[str, Any]]) -> N
         db.delete(row)
     db.flush()
     db.add_all(made)
+    if isinstance(task, RestoreImageTask):
+        restoring.begin(db, task, about, [disk.snapshot_id for disk in made])
 
 
 def _first(found: Sequence[Mapping[str, Any]], of: int) -> Mapping[str, Any]:
@@ -115,19 +124,25 @@ def _text(task: ImportTask, disk: ImportDisk) -> str:
 
 
 def finish(db: Session, id: str, sizes: Mapping[str, int]) -> bool:
-    """End a task as completed; ``sizes`` are the snapshots' GiB. Return False where one was deleted meanwhile."""
+    """End a task as completed; ``sizes`` are the snapshots' GiB.
+
+    Return False where one, or the image that is to have them, was deleted meanwhile.
+    """
     task = task_of(db, id, locked=True)
     if task is None or task.status != "active":
         return True
     made = {snapshot.id: snapshot for snapshot in snapshots.wanted_by(db, id)}
     disks = disks_of(db, id)
-    if not all(disk.snapshot_id in made for disk in disks):
+    unwanted = isinstance(task, RestoreImageTask) and db.get(Image, task.image_id) is None
+    if unwanted or not all(disk.snapshot_id in made for disk in disks):
         return False
     for snapshot_id, snapshot in made.items():
         snapshot.volume_size = sizes[snapshot_id]
     snapshots.finish(db, id, "completed")
     if isinstance(task, ImportImageTask):
         _add_image(db, task, disks, sizes)
+    elif isinstance(task, RestoreImageTask):
+        restoring.complete(db, task, [(disk.snapshot_id, sizes[disk.snapshot_id]) for disk in disks])
     task.status, task.message, task.progress = "completed", "", 100
     return True
 
@@ -168,6 +183,8 @@ def discard(db: Session, id: str) -> None:
         task.message = task.message if ": " in task.message else "ServerError: The disk image could not be imported."
         for disk in disks_of(db, id):
             disk.snapshot_id = ""
+        if isinstance(task, RestoreImageTask):
+            restoring.fail(db, task)
 
 
 def lost_tasks(db: Session, region: str) -> dict[str, str]:

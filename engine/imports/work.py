@@ -1,7 +1,7 @@
-"""The work of an import as the worker sees it: started, looked at, ended and swept away, whoever was killed meanwhile.
+"""The work of an import or export as the worker sees it: started, looked at, ended and swept away.
 
-Each has a directory ``DATA/imports/TASK`` and a process of its own, which dies with the worker that started it. The
-next one finds that nobody holds the directory's lock, and starts it anew.
+Each has a directory ``DATA/imports/TASK`` or ``DATA/exports/TASK`` and a process of its own, which dies with the
+worker that started it. The next one finds that nobody holds the directory's lock, and starts it anew.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -49,32 +49,39 @@ class Work:
     reserved: int
 
 
-def go_on(folder: Path, work: Work) -> dict[str, Any]:
-    """Return how far the work is, after starting it if nobody is at it; ``disks`` or ``failed`` is its end.
+def is_over(state: Mapping[str, Any]) -> bool:
+    """Say whether the process has done what it could: it tells of ``disks``, of an ``object``, or why it ``failed``."""
+    return any(word in state for word in ("disks", "object", "failed"))
+
+
+def go_on(folder: Path, work: Any, program: str = "engine.imports") -> dict[str, Any]:
+    """Return how far the work is, after starting it if nobody is at it.
+
+    ``work`` is the dataclass that ``program``, a Python package, is told.
 
     Raise Refused for one whose process was ended too often: it may be what ended it.
     """
     with _lock:
         state = read_state(folder)
-        if "disks" in state or "failed" in state:
+        if is_over(state):
             _reap(folder)
             return state
         if _is_held(folder) or _is_alive(folder):
             return state
         if sum(process.poll() is None for process in _processes.values()) >= AT_ONCE:
             return {"message": "pending", "progress": 0}
-        _begin(folder, work)
+        _begin(folder, work, program)
         return {"message": "pending", "progress": 0}
 
 
-def _begin(folder: Path, work: Work) -> None:
+def _begin(folder: Path, work: Any, program: str) -> None:
     tries = int(_read(folder / "tries") or 0) + 1
     if tries > _TRIES:
         raise Refused("ServerError: The process that reads the disk image was ended too often.")
     sweep(folder)
     folder.mkdir(parents=True, mode=0o700)
     (folder / "tries").write_text(str(tries))
-    command = (sys.executable, "-m", "engine.imports", str(folder))
+    command = (sys.executable, "-m", program, str(folder))
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, cwd=Path(__file__).parents[2], preexec_fn=partial(die_with, os.getpid())
@@ -82,7 +89,7 @@ def _begin(folder: Path, work: Work) -> None:
         with contextlib.suppress(BrokenPipeError), cast(Any, process.stdin) as told:
             told.write(json.dumps(asdict(work)).encode())  # not a file: it has the store's secret
     except (OSError, subprocess.SubprocessError) as error:
-        raise DriverError(f"cannot start the import: {error}") from error
+        raise DriverError(f"cannot start {program}: {error}") from error
     _processes[folder] = process
 
 

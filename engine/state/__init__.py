@@ -5,9 +5,10 @@ from engine.state.address import Address, AddressTransfer
 from engine.state.base import RESOURCES, Base, Resource, now, timestamp
 from engine.state.egress_gateway import EgressGateway
 from engine.state.endpoint import Endpoint, EndpointGroup, EndpointService
+from engine.state.export_task import ExportDisk, ExportImageTask, ExportInstanceTask, ExportTask, StoreImageTask
 from engine.state.flow_log import FlowLog
 from engine.state.image import FAMILY, Image, ImageBlockDevice, LaunchPermission, boots_from_uefi, family_of
-from engine.state.import_task import ImportDisk, ImportImageTask, ImportSnapshotTask, ImportTask
+from engine.state.import_task import ImportDisk, ImportImageTask, ImportSnapshotTask, ImportTask, RestoreImageTask
 from engine.state.instance import ConsoleOutput, Instance
 from engine.state.internet_gateway import InternetGateway
 from engine.state.json_rows import json_rows
@@ -46,6 +47,10 @@ __all__ = [
     "Endpoint",
     "EndpointGroup",
     "EndpointService",
+    "ExportDisk",
+    "ExportImageTask",
+    "ExportInstanceTask",
+    "ExportTask",
     "FlowLog",
     "Host",
     "Image",
@@ -77,6 +82,7 @@ __all__ = [
     "Region",
     "Replay",
     "Resource",
+    "RestoreImageTask",
     "RootReplacement",
     "Route",
     "RouteTable",
@@ -87,6 +93,7 @@ __all__ = [
     "SnapshotDraft",
     "SnapshotLock",
     "SnapshotPermission",
+    "StoreImageTask",
     "Subnet",
     "SubnetCidrBlock",
     "Tag",

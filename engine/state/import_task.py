@@ -1,5 +1,7 @@
 """Imports of disk images from outside: what was asked for, how far it got, and what became of it."""
 
+from typing import Any
+
 from sqlalchemy import BigInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -30,6 +32,19 @@ class ImportImageTask(ImportTask, Base):
     image_id: Mapped[str] = mapped_column(String(40), default="")
 
 
+class RestoreImageTask(ImportTask, Base):
+    """The making of an image of what was stored of one. EC2 has no ids for such tasks, so nobody sees these."""
+
+    __tablename__ = "restore_image_task"
+    prefix = "restore-ami"
+    image_id: Mapped[str] = mapped_column(String(40))
+    named: Mapped[bool]
+    """Whether the request gave a name; if not, the image is called as the one that was stored."""
+    about: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What was stored of the image, once that is read."""
+    snapshot_tags: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
 class ImportDisk(Base):
     """A file that an import reads; once that is read, one row for each disk that was in it."""
 
@@ -41,7 +56,7 @@ class ImportDisk(Base):
     bucket: Mapped[str] = mapped_column(Name, default="")
     key: Mapped[str] = mapped_column(Long, default="")
     format: Mapped[str] = mapped_column(String(8), default="")
-    """As asked for, then as found: RAW, QCOW2, VMDK, VHD, VHDX, VDI; OVA only as asked for."""
+    """As asked for, then as found: RAW, QCOW2, VMDK, VHD, VHDX, VDI; OVA and STORED only as asked for."""
     description: Mapped[str] = mapped_column(Name, default="")
     device: Mapped[str] = mapped_column(String(32), default="")
     file_bytes: Mapped[int | None] = mapped_column(BigInteger)

@@ -3,11 +3,14 @@
 A process of its own reads and converts; the step asks how far it is. See ``engine.imports``.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy.orm import Session
 
 from engine.drivers.base import Refused
-from engine.imports import rows, work
-from engine.state import ImportSnapshotTask
+from engine.imports import restoring, rows, work
+from engine.state import ImportSnapshotTask, RestoreImageTask
 from engine.tasks import Job, Step, Wait, in_database
 
 GIVE_UP = "cancel_import"
@@ -25,19 +28,23 @@ def wait_until_converted(job: Job) -> Wait | None:
         state = work.go_on(folder, asked)
     except Refused as error:
         state = {"failed": str(error)}
-    if "disks" not in state and "failed" not in state:
+    if not work.is_over(state):
         work.wait(folder, _MOMENT)
         _note(job, state["message"], state["progress"])
         return Wait(0.1 if job.waited < 5 else 1.0)
-    problem = state.get("failed") or _problem(job.resource_id, len(state["disks"]))
+    problem = state.get("failed") or _problem(job, state)
     if problem:
         _note(job, problem, 0)
         raise Refused(problem)
     return None
 
 
-def _problem(id: str, disks: int) -> str:
-    if id.startswith(ImportSnapshotTask.prefix) and disks != 1:
+def _problem(job: Job, state: Mapping[str, Any]) -> str:
+    disks = len(state["disks"])
+    task = job.look(lambda db: rows.task_of(db, job.resource_id))
+    if isinstance(task, RestoreImageTask):
+        return job.look(lambda db: restoring.problem(db, task, state["about"]))
+    if isinstance(task, ImportSnapshotTask) and disks != 1:
         return f"ClientError: The file has {disks} disks, and a snapshot has one. Use ImportImage."
     return "" if disks <= rows.MOST_DISKS else f"ClientError: An image cannot have {disks} disks."
 
@@ -53,7 +60,7 @@ def _note(job: Job, message: str, progress: int) -> None:
 @in_database
 def add_snapshots(job: Job) -> None:
     state = work.read_state(rows.folder_of(job.engine.settings, job.resource_id))
-    rows.add_snapshots(job.writing, job.resource_id, state.get("disks") or [])
+    rows.add_snapshots(job.writing, job.resource_id, state.get("disks") or [], state.get("about") or {})
 
 
 def keep_disks(job: Job) -> None:
@@ -81,8 +88,8 @@ def write_sizes_down(job: Job) -> None:
     with job.engine.database.write() as db:
         complete = rows.finish(db, job.resource_id, sizes)
     if not complete:
-        _note(job, "ClientError: A snapshot of the import was deleted.", 0)
-        raise Refused("a snapshot of the import was deleted")
+        _note(job, "ClientError: A snapshot or the image of the import was deleted.", 0)
+        raise Refused("a snapshot or the image of the import was deleted")
 
 
 def remove_files(job: Job) -> None:

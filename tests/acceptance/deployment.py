@@ -98,6 +98,8 @@ class Deployment:
             # Nobody is there until a test needs somebody who knows names of the outside.
             "GROUNDFOG_GUEST_DNS": f"127.0.0.1:{self.resolver_port}",
             "GROUNDFOG_FLOW_LOG_STORE": f"file://{home}/store",
+            "GROUNDFOG_EXPORT_TARGETS": '["s3://exports/"]',
+            "GROUNDFOG_IMPORT_SOURCES": '["s3://exports/"]',
         }
         if ceph_conf is not None:
             self._environment["GROUNDFOG_STORAGE"] = json.dumps({CEPH_ZONE: f"rbd:{CEPH_POOL}"})

@@ -11,7 +11,7 @@ from engine.drivers.networking import Port
 from engine.endpoints import add_interface_service, interfaces_of
 from engine.state import Endpoint, EndpointService, InsightsAnalysis, Instance, NetworkInterface
 from tests.cloud import REGION, Cloud
-from tests.engine import drafts, imports, snapshots, volumes
+from tests.engine import drafts, exports, imports, snapshots, volumes
 from tests.engine import nat_gateways as nats
 from tests.engine import root_replacements as roots
 from tests.translators.test_instances import launch, leftovers, state
@@ -316,6 +316,9 @@ SCENARIOS = {
     "modify_volume": Scenario(volumes.growing, volumes.is_modified),
     "fail_modification": Scenario(beginning("fail_modification", volumes.growing), volumes.is_unmodified),
     "import_disks": Scenario(imports.importing, imports.is_imported),
+    "export_disks": Scenario(exports.exporting, exports.is_exported),
+    "export_instance_disks": Scenario(exports.exporting_instance, exports.is_instance_exported),
+    "cancel_export": Scenario(exports.cancelling, exports.is_cancelled),
     "cancel_import": Scenario(imports.cancelling, imports.is_cancelled),
     "replace_root_volume": Scenario(roots.replacing, roots.is_replaced),
     "fail_root_replacement": Scenario(beginning("fail_root_replacement", roots.replacing), roots.has_failed),

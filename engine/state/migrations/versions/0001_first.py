@@ -101,6 +101,59 @@ def upgrade() -> None:
         sa.UniqueConstraint("region", "name", name=op.f("endpoint_service_region_name_key")),
     )
     op.create_table(
+        "export_disk",
+        sa.Column("task_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("snapshot_id", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("task_id", "number", name=op.f("export_disk_pkey")),
+    )
+    with op.batch_alter_table("export_disk", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_export_disk_snapshot_id"), ["snapshot_id"], unique=False)
+
+    op.create_table(
+        "export_image_task",
+        sa.Column("image_id", sa.String(length=40), nullable=False),
+        sa.Column("s3_prefix", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("bucket", sa.String(length=255), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("format", sa.String(length=8), nullable=False),
+        sa.Column("about", sa.JSON(), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("export_image_task_pkey")),
+    )
+    with op.batch_alter_table("export_image_task", schema=None) as batch_op:
+        batch_op.create_index("ix_export_image_task_owner", ["account", "region", "id"], unique=False)
+
+    op.create_table(
+        "export_instance_task",
+        sa.Column("instance_id", sa.String(length=40), nullable=False),
+        sa.Column("environment", sa.String(length=16), nullable=False),
+        sa.Column("container", sa.String(length=8), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("bucket", sa.String(length=255), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("format", sa.String(length=8), nullable=False),
+        sa.Column("about", sa.JSON(), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("export_instance_task_pkey")),
+    )
+    with op.batch_alter_table("export_instance_task", schema=None) as batch_op:
+        batch_op.create_index("ix_export_instance_task_owner", ["account", "region", "id"], unique=False)
+
+    op.create_table(
         "image",
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("family", sa.String(length=255), nullable=False),
@@ -358,6 +411,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "region", "action", "token", name=op.f("replay_pkey")),
     )
     op.create_table(
+        "restore_image_task",
+        sa.Column("image_id", sa.String(length=40), nullable=False),
+        sa.Column("named", sa.Boolean(), nullable=False),
+        sa.Column("about", sa.JSON(), nullable=False),
+        sa.Column("snapshot_tags", sa.JSON(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("restore_image_task_pkey")),
+    )
+    with op.batch_alter_table("restore_image_task", schema=None) as batch_op:
+        batch_op.create_index("ix_restore_image_task_owner", ["account", "region", "id"], unique=False)
+
+    op.create_table(
         "root_replacement",
         sa.Column("instance_id", sa.String(length=40), nullable=False),
         sa.Column("old_volume_id", sa.String(length=40), nullable=False),
@@ -406,6 +478,28 @@ def upgrade() -> None:
         batch_op.create_index("ix_snapshot_state", ["region", "state"], unique=False)
         batch_op.create_index("ix_snapshot_taken_by", ["taken_by"], unique=False)
         batch_op.create_index("ix_snapshot_volume", ["volume_id"], unique=False)
+
+    op.create_table(
+        "store_image_task",
+        sa.Column("image_id", sa.String(length=40), nullable=False),
+        sa.Column("object_tags", sa.JSON(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("bucket", sa.String(length=255), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("format", sa.String(length=8), nullable=False),
+        sa.Column("about", sa.JSON(), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("created", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("store_image_task_pkey")),
+    )
+    with op.batch_alter_table("store_image_task", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_store_image_task_image_id"), ["image_id"], unique=False)
+        batch_op.create_index("ix_store_image_task_owner", ["account", "region", "id"], unique=False)
 
     op.create_table(
         "tag",
