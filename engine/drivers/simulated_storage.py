@@ -141,28 +141,32 @@ class SimulatedStorage:
             return set(self._snapshots) | self._blocks.drafts()
 
     def snapshot_extents(
-        self, id: str, offset: int, length: int, since: str | None = None
+        self, id: str, offset: int, length: int, since: str | None = None, key: str | None = None
     ) -> Iterator[tuple[int, int]]:
         with self._faults.lock:
+            self._check_key(id, key, f"cannot read snapshot {id}")
             return iter(list(self._blocks.extents(id, offset, length, since)))
 
-    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
+    def read_snapshot(self, id: str, offset: int, length: int, key: str | None = None) -> bytes:
         with self._faults.lock:
+            self._check_key(id, key, f"cannot read snapshot {id}")
             return self._blocks.read(id, offset, length)
 
-    def write_draft(self, id: str, offset: int, data: bytes) -> None:
+    def write_draft(self, id: str, offset: int, data: bytes, key: str | None = None) -> None:
         with self._faults.change("write_draft"):
             self._blocks.write(id, offset, data)
 
-    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
+    def draft_digests(self, id: str, key: str | None = None) -> Iterator[tuple[int, bytes]]:
         with self._faults.lock:
             return iter(list(self._blocks.digests(id)))
 
-    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+    def complete_draft(self, id: str, size_gib: int, parent: str | None, key: str | None = None) -> bool:
         with self._faults.change("complete_draft"):
             if id not in self._snapshots:
+                if parent in self._snapshots and self.snapshot_keys.get(parent) != key:
+                    raise Refused(f"cannot complete {id}: its parent has another key")
                 self._blocks.complete(id, parent)
-                self._snapshots[id] = size_gib
+                self._snapshots[id], self.snapshot_keys[id] = size_gib, key
             return True
 
     def free_gib(self) -> int:
