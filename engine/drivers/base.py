@@ -121,10 +121,11 @@ class Storage(Protocol):
         """
         ...
 
-    def adopt_snapshot(self, id: str, file: Path) -> None:
+    def adopt_snapshot(self, id: str, file: Path, key: str | None = None) -> None:
         """Keep a whole qcow2 file that this deployment made itself as snapshot ``id``, without copying it if possible.
 
-        One that is there already is left as it is. Nobody writes to the file any more; its name may be removed.
+        One that is there already is left as it is. Nobody writes to the file any more; its name may be removed. With a
+        ``key`` it is encrypted with that, and without one it is not: Refused otherwise.
         """
         ...
 

@@ -105,10 +105,12 @@ class Qcow2:
                 run("qemu-img", "convert", "-f", image, "-O", "qcow2", str(file.resolve()), str(partial), limit=None)
         return self.snapshot_size_gib(id)
 
-    def adopt_snapshot(self, id: str, file: Path) -> None:
+    def adopt_snapshot(self, id: str, file: Path, key: str | None = None) -> None:
         """Give the file a second name; it must lie on the file system of the directory."""
         path = self._snapshot_path(id)
         if not path.exists():
+            if read_header(file).encrypted != bool(key):
+                raise Refused(f"cannot keep snapshot {id}: its file and its key do not fit")
             _change(file, lambda: file.chmod(FROZEN))
             sync(file)
             link(file, path)

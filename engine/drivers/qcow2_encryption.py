@@ -15,8 +15,8 @@ SECRET = "secret,id=key,file=/dev/stdin"
 _OPTIONS = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10"
 """The key is random and long, so nothing is gained by stretching it: iter-time is the least (milliseconds)."""
 
-_TRIES = 10
-_UNMEASURED = "Unable to get accurate CPU usage"
+TRIES = 10
+UNMEASURED = "Unable to get accurate CPU usage"
 """What QEMU says where it could not measure how fast it stretches a key, which it does also when that is not wanted: on
 a busy machine with a coarse clock every fourth time. Nothing has been written then."""
 
@@ -30,11 +30,11 @@ def qemu_img(command: str, *arguments: str, key: str | None, limit: float | None
     """Run qemu-img with the secret that options and file names of this module mean."""
     if not key:
         return run("qemu-img", command, *arguments, limit=limit)
-    for left in reversed(range(_TRIES)):
+    for left in reversed(range(TRIES)):
         try:
             return run("qemu-img", command, "--object", SECRET, *arguments, given=key, limit=limit)
         except DriverError as error:
-            if left == 0 or _UNMEASURED not in str(error):
+            if left == 0 or UNMEASURED not in str(error):
                 raise
     raise AssertionError("unreachable")
 

@@ -120,10 +120,13 @@ class SimulatedStorage:
                 self._blocks.derive(id, None)
             return self._snapshots[id]
 
-    def adopt_snapshot(self, id: str, file: Path) -> None:
+    def adopt_snapshot(self, id: str, file: Path, key: str | None = None) -> None:
         with self._faults.change("adopt_snapshot"):
             if id not in self._snapshots:
-                self._snapshots[id] = -(-_virtual_bytes(file) // GIB)
+                if _is_encrypted(file) != bool(key):
+                    raise Refused(f"cannot keep snapshot {id}: its file and its key do not fit")
+                self._snapshots[id], self.snapshot_keys[id] = -(-_virtual_bytes(file) // GIB), key
+                self._blocks.derive(id, None)
 
     def add_snapshot(self, id: str, size_gib: int) -> None:
         """Know a snapshot from before: a simulator forgets all when its process ends, and its database does not."""
@@ -171,6 +174,13 @@ class SimulatedStorage:
 
     def free_gib(self) -> int:
         return self._free_gib
+
+
+def _is_encrypted(file: Path) -> bool:
+    """Read it from a qcow2 header; any other file is not."""
+    with file.open("rb") as stream:
+        header = stream.read(36)
+    return header.startswith(QCOW2_MAGIC) and header[32:36] != bytes(4)
 
 
 def _virtual_bytes(file: Path) -> int:
