@@ -116,7 +116,7 @@ class SimulatedStorage:
         """Read the size from a qcow2 header; any other file counts as a raw image of its length."""
         with self._faults.change("import_snapshot"):
             if id not in self._snapshots:
-                self._snapshots[id] = -(-_virtual_bytes(file) // GIB)
+                self._snapshots[id], self.snapshot_keys[id] = -(-_virtual_bytes(file) // GIB), None
                 self._blocks.derive(id, None)
             return self._snapshots[id]
 
@@ -166,7 +166,7 @@ class SimulatedStorage:
     def complete_draft(self, id: str, size_gib: int, parent: str | None, key: str | None = None) -> bool:
         with self._faults.change("complete_draft"):
             if id not in self._snapshots:
-                if parent in self._snapshots and self.snapshot_keys.get(parent) != key:
+                if parent and self.snapshot_keys.get(parent, key) != key:  # one from before has a key nobody knows
                     raise Refused(f"cannot complete {id}: its parent has another key")
                 self._blocks.complete(id, parent)
                 self._snapshots[id], self.snapshot_keys[id] = size_gib, key

@@ -146,6 +146,10 @@ class Deployment:
         """End a process as a power cut would, once it runs."""
         os.kill(eventually(lambda: self.pid(process), f"process {process}", every=0.05), signal.SIGKILL)
 
+    def cut_power(self, instance: str) -> None:
+        """End a guest's machine as a power cut would."""
+        _said("virsh", "--connect", self.settings.libvirt_uri, "destroy", instance)
+
     @contextmanager
     def database(self) -> Iterator[Database]:
         database = Database(self.settings.database_url)
