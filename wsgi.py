@@ -18,10 +18,10 @@ def build(settings: Settings) -> Flask:
     database, vault = deployment.database, deployment.vault
     if settings.engine != "simulated":
         announce(database.writers, wakeup, postgresql=not database.is_sqlite)
-        blocks = SnapshotBlocks(local_storages(settings, database), vault.sign)
+        blocks = SnapshotBlocks(local_storages(settings, database), vault.sign, settings)
         return create_app(settings, database, vault, deployment.regions, blocks=blocks)
     worker = start_worker(deployment, wakeup)
-    blocks = SnapshotBlocks(storages_of(worker.drivers), vault.sign)
+    blocks = SnapshotBlocks(storages_of(worker.drivers), vault.sign, settings)
 
     def start_over() -> None:
         nonlocal worker

@@ -69,7 +69,7 @@ class Cloud:
         self.backend = simulate(database)
         self.drivers = dict.fromkeys(self.regions, self.backend.drivers())
         self.engine = tasks.Engine(database, self.drivers, self.settings)
-        blocks = SnapshotBlocks(self.backend.storages, self.vault.sign)
+        blocks = SnapshotBlocks(self.backend.storages, self.vault.sign, self.settings)
         self.app = create_app(self.settings, database, self.vault, self.regions, blocks=blocks)
         self.http = self.app.test_client()
         self.ec2 = self.client()

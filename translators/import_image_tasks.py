@@ -8,6 +8,7 @@ from engine.imports.rows import KINDS, MOST_DISKS
 from engine.state import ImportImageTask, ImportSnapshotTask, RestoreImageTask
 from translators import tags
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
+from translators.ebs_encryption import is_to_be_encrypted, key_shown, sealed_key
 from translators.errors import invalid, malformed, missing, refuse, unsupported
 from translators.find import find
 from translators.image_attributes import described
@@ -24,7 +25,8 @@ def _shape(row: Any) -> dict[str, Any]:
         "Architecture": row.architecture,
         "BootMode": row.boot_mode or None,
         "Description": row.description,
-        "Encrypted": False,
+        "Encrypted": row.encrypted,
+        "KmsKeyId": key_shown(row),
         "Hypervisor": "xen",
         "ImageId": row.image_id or None,
         "LicenseType": "BYOL",
@@ -42,7 +44,8 @@ TASKS = Listing(
     columns=(
         ImportImageTask.id, ImportImageTask.description, ImportImageTask.status, ImportImageTask.message,
         ImportImageTask.progress, ImportImageTask.architecture, ImportImageTask.platform, ImportImageTask.boot_mode,
-        ImportImageTask.image_id, disks_of(ImportImageTask), tags_of(ImportImageTask),
+        ImportImageTask.image_id, ImportImageTask.account, ImportImageTask.region, ImportImageTask.encrypted,
+        disks_of(ImportImageTask), tags_of(ImportImageTask),
     ),
     shape=_shape,
     filters={"task-state": ImportImageTask.status},
@@ -62,6 +65,7 @@ def import_image(
     boot_mode: str = "",
     license_type: str = "BYOL",
     encrypted: bool = False,
+    kms_key_id: str = "",
     role_name: str = "",
     tag_specifications: list[dict[str, Any]] | None = None,
 ) -> Result:
@@ -78,10 +82,12 @@ def import_image(
     names = [disk.device for disk in disks if disk.device]
     if len(set(names)) < len(names):
         raise bad_mapping("A device is used in more than one disk container")
-    check_import(call, role_name, encrypted, len(disks))
+    encrypted = is_to_be_encrypted(call, encrypted, kms_key_id)
+    check_import(call, role_name, len(disks))
     task = ImportImageTask(
         id=ImportImageTask.new_id(), **call.owner, description=described(description), architecture=architecture,
-        platform=_PLATFORMS[platform.lower()], boot_mode=boot_mode,
+        platform=_PLATFORMS[platform.lower()], boot_mode=boot_mode, encrypted=encrypted,
+        key=sealed_key(call, encrypted, None),
     )  # fmt: skip
     for number, disk in enumerate(disks):
         disk.task_id, disk.number = task.id, number

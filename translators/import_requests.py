@@ -76,10 +76,8 @@ def _device(name: str, container: Mapping[str, Any]) -> str:
     return str(device)
 
 
-def check_import(call: Call, role_name: str, encrypted: bool, disks: int) -> None:
+def check_import(call: Call, role_name: str, disks: int) -> None:
     """Refuse what holds for no import here, and more imports than an account may have at once."""
-    if encrypted:
-        raise unsupported("Encrypted")
     if role_name not in ("", ROLE):
         raise unsupported("RoleName", f"The files are read by this deployment itself: leave it out, or say {ROLE}.")
     active = 0

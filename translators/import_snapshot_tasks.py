@@ -7,6 +7,7 @@ from engine import tasks
 from engine.state import ImportDisk, ImportSnapshotTask, json_rows
 from translators import tags
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
+from translators.ebs_encryption import is_to_be_encrypted, key_shown, sealed_key
 from translators.errors import missing
 from translators.import_requests import asked_disk, check_import
 from translators.registry import Call, Result, action
@@ -47,7 +48,7 @@ def _shape(row: Any) -> dict[str, Any]:
     return {
         "ImportTaskId": row.id,
         "Description": row.description,
-        "SnapshotTaskDetail": {**detail, "Encrypted": False},
+        "SnapshotTaskDetail": {**detail, "Encrypted": row.encrypted, "KmsKeyId": key_shown(row)},
         "Tags": tag_set(row.tags),
     }
 
@@ -56,7 +57,8 @@ TASKS = Listing(
     kind=ImportSnapshotTask,
     columns=(
         ImportSnapshotTask.id, ImportSnapshotTask.description, ImportSnapshotTask.status, ImportSnapshotTask.message,
-        ImportSnapshotTask.progress, disks_of(ImportSnapshotTask), tags_of(ImportSnapshotTask),
+        ImportSnapshotTask.progress, ImportSnapshotTask.account, ImportSnapshotTask.region,
+        ImportSnapshotTask.encrypted, disks_of(ImportSnapshotTask), tags_of(ImportSnapshotTask),
     ),
     shape=_shape,
     filters={"task-state": ImportSnapshotTask.status},
@@ -70,6 +72,7 @@ def import_snapshot(
     disk_container: dict[str, Any] | None = None,
     description: str = "",
     encrypted: bool = False,
+    kms_key_id: str = "",
     role_name: str = "",
     tag_specifications: list[dict[str, Any]] | None = None,
 ) -> Result:
@@ -80,8 +83,12 @@ def import_snapshot(
     if not disk_container:
         raise missing("DiskContainer")
     disk = asked_disk(call, "DiskContainer", disk_container)
-    check_import(call, role_name, encrypted, 1)
-    task = ImportSnapshotTask(id=ImportSnapshotTask.new_id(), **call.owner, description=described(description))
+    encrypted = is_to_be_encrypted(call, encrypted, kms_key_id)
+    check_import(call, role_name, 1)
+    task = ImportSnapshotTask(
+        id=ImportSnapshotTask.new_id(), **call.owner, description=described(description), encrypted=encrypted,
+        key=sealed_key(call, encrypted, None),
+    )  # fmt: skip
     disk.task_id, disk.number, disk.device = task.id, 0, ""
     call.db.add_all([task, disk])
     tags.put_at_creation(call, tag_specifications, {"import-snapshot-task": [task.id]})

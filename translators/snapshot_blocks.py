@@ -37,9 +37,7 @@ def list_snapshot_blocks(
     snapshot = readable(call, snapshot_id)
     blocks, zone = store_of(call, snapshot)
     first = open_page_token(next_token, [snapshot_id]) if next_token else starting_block_index
-    found, following = _page(
-        snapshot, first, max_results, lambda at, count: _held(blocks, zone, snapshot_id, at, count)
-    )
+    found, following = _page(snapshot, first, max_results, lambda at, count: _held(blocks, zone, snapshot, at, count))
     expires = expiry()
     return {
         "Blocks": [
@@ -72,9 +70,9 @@ def list_changed_blocks(
     held: list[set[int]] = [set(), set()]
 
     def look(at: int, count: int) -> Iterable[int]:
-        for id, its in zip(ids, held, strict=True):
-            its.update(_held(blocks, zone, id, at, count))
-        changed = _held(blocks, zone, second_snapshot_id, at, count, since=first_snapshot_id)
+        for snapshot, its in zip(snapshots, held, strict=True):
+            its.update(_held(blocks, zone, snapshot, at, count))
+        changed = _held(blocks, zone, snapshots[1], at, count, since=first_snapshot_id)
         return (index for index in changed if index in held[0] or index in held[1])
 
     found, following = _page(max(snapshots, key=lambda one: one.volume_size), first, max_results, look)
@@ -102,7 +100,7 @@ def get_snapshot_block(call: Call, *, snapshot_id: str, block_index: int, block_
     check_index(snapshot, block_index)
     check_block_token(call, block_token, snapshot_id, block_index)
     with told_by_store("INVALID_SNAPSHOT_ID"):
-        data = blocks.read(zone, snapshot_id, block_index * BLOCK)
+        data = blocks.read(zone, snapshot_id, snapshot.key, block_index * BLOCK)
     return {
         "DataLength": len(data),
         "BlockData": data,
@@ -119,8 +117,6 @@ def readable(call: Call, id: str) -> Snapshot:
         raise lost(id) from None
     if snapshot.state != "completed":
         raise bad("INVALID_SNAPSHOT_ID", f"The snapshot '{id}' is not in the completed state.")
-    if snapshot.encrypted:
-        raise bad("INVALID_SNAPSHOT_ID", f"The snapshot '{id}' is encrypted: such ones cannot be read here.")
     return snapshot
 
 
@@ -150,11 +146,11 @@ def check_index(snapshot: Snapshot, index: int) -> None:
 
 
 def _held(
-    blocks: SnapshotBlocks, zone: str, id: str, first: int, count: int, since: str | None = None
+    blocks: SnapshotBlocks, zone: str, snapshot: Snapshot, first: int, count: int, since: str | None = None
 ) -> dict[int, None]:
     """Return the blocks that hold data, or that changed, in order."""
     with told_by_store("UNRELATED_SNAPSHOTS"):
-        extents = blocks.extents(zone, id, first * BLOCK, count * BLOCK, since)
+        extents = blocks.extents(zone, snapshot.id, snapshot.key, first * BLOCK, count * BLOCK, since)
     return dict.fromkeys(
         index
         for offset, length in extents

@@ -11,6 +11,7 @@ from engine.snapshot_drafts import expiry, seal, touch
 from engine.snapshots import zones_of
 from engine.state import Snapshot, SnapshotDraft, Zone, now
 from translators import tags as tagging
+from translators.ebs_encryption import is_default, is_to_be_encrypted, key_shown, sealed_key
 from translators.ebs_errors import bad, instead_of_ec2s, lost, told_by_store
 from translators.registry import Call, Result, action
 from translators.snapshot_blocks import ALGORITHM, check_index, readable, readable_store, store_of
@@ -31,23 +32,21 @@ def start_snapshot(
     tags: list[dict[str, Any]] | None = None,
     description: str = "",
     encrypted: bool | None = None,
+    kms_key_arn: str = "",
     timeout: int = _TIMEOUT,
 ) -> Result:
-    if encrypted is not None and parent_snapshot_id:
-        raise bad("INVALID_PARAMETER_VALUE", "Encrypted cannot be used with ParentSnapshotId.")
-    if encrypted:
-        raise bad("INVALID_PARAMETER_VALUE", "Encrypted snapshots are not supported here.")
     if volume_size > _LARGEST_GIB:
         raise bad("INVALID_VOLUME_SIZE", f"The volume size must be no larger than {_LARGEST_GIB} GiB.")
     parent = readable(call, parent_snapshot_id) if parent_snapshot_id else None
     if parent is not None and volume_size < parent.volume_size:
         text = f"The volume size must be at least that of the parent snapshot, {parent.volume_size} GiB."
         raise bad("INVALID_VOLUME_SIZE", text)
+    sealed = _key(call, parent, encrypted, kms_key_arn)
     with instead_of_ec2s("INVALID_PARAMETER_VALUE"):
         check_room(call, 1)
     snapshot = Snapshot(
         id=Snapshot.new_id(), **call.owner, volume_size=volume_size, description=description, state="pending",
-        progress="0%", storage=_store(call, parent), created=now(),
+        progress="0%", storage=_store(call, parent), created=now(), encrypted=bool(sealed), key=sealed,
     )  # fmt: skip
     call.db.add(snapshot)
     call.db.flush()
@@ -67,7 +66,25 @@ def start_snapshot(
         "BlockSize": BLOCK,
         "Tags": tags or None,
         "ParentSnapshotId": parent_snapshot_id,
+        "KmsKeyArn": key_shown(snapshot),
     }
+
+
+def _key(call: Call, parent: Snapshot | None, encrypted: bool | None, kms_key_arn: str) -> str:
+    """Return the sealed key of a new snapshot, if it is to have one: what is upon a parent is encrypted as that is.
+
+    Source of what is refused: "Encryption outcomes for EBS direct APIs" in the user guide of EBS.
+    """
+    if parent is not None and (encrypted is not None or kms_key_arn):
+        raise bad("INVALID_PARAMETER_VALUE", "Encrypted and KmsKeyArn cannot be used with ParentSnapshotId.")
+    if is_default(call) and (encrypted is False or (parent is not None and not parent.encrypted)):
+        text = "The account has everything encrypted by default. Copy the parent snapshot, which encrypts it."
+        raise bad("INVALID_PARAMETER_VALUE", text if parent else text.partition(". ")[0] + ".")
+    if kms_key_arn and not encrypted and not is_default(call):
+        raise bad("INVALID_PARAMETER_VALUE", "KmsKeyArn requires Encrypted.")
+    with instead_of_ec2s("INVALID_CUSTOMER_KEY"):
+        wanted = is_to_be_encrypted(call, encrypted, kms_key_arn)
+    return sealed_key(call, wanted, parent)
 
 
 def _store(call: Call, parent: Snapshot | None) -> str:
@@ -102,7 +119,7 @@ def put_snapshot_block(
         raise bad("INVALID_PARAMETER_VALUE", "The checksum is not that of the data.")
     blocks, zone = readable_store(call, zones_of(call.db, snapshot))
     with told_by_store("full"):
-        blocks.write(zone, snapshot_id, block_index * BLOCK, block_data, call.settings)
+        blocks.write(zone, snapshot_id, snapshot.key, block_index * BLOCK, block_data)
     touch(draft)
     if progress is not None:
         snapshot.progress = f"{progress}%"
@@ -123,7 +140,7 @@ def complete_snapshot(
     snapshot, draft = _draft(call, snapshot_id, alone=True)
     blocks, zone = readable_store(call, zones_of(call.db, snapshot))
     with told_by_store("INVALID_SNAPSHOT_ID"):
-        count, together = blocks.written(zone, snapshot_id)
+        count, together = blocks.written(zone, snapshot_id, snapshot.key)
     if count != changed_blocks_count:
         raise bad("INVALID_PARAMETER_VALUE", f"{count} blocks were written, and not {changed_blocks_count}.")
     given = (checksum, checksum_algorithm, checksum_aggregation_method)

@@ -12,6 +12,7 @@ from engine.imports.stored_images import StoredDisk, StoredImage
 from engine.state import Image, ImageBlockDevice, ImportDisk, RestoreImageTask, StoreImageTask
 from translators import tags
 from translators.describe import Listing, describe
+from translators.ebs_encryption import is_to_be_encrypted, sealed_key
 from translators.errors import combination, invalid, missing, refuse, unsupported
 from translators.export_requests import add_task, check_place, exportable_image, snapshots_of
 from translators.find import check_ids
@@ -156,7 +157,8 @@ def create_restore_image_task(
     if not allowed(bucket_url(bucket, object_key), settings.import_sources, call.account):
         text = f"The operator does not allow imports from there: see the setting import_sources. {bucket}"
         refuse("InvalidParameter", text)
-    check_import(call, "", False, 1)
+    check_import(call, "", 1)
+    encrypted = is_to_be_encrypted(call, None, None)
     id = Image.new_id()
     if name is not None:
         check_name(call, name)
@@ -165,7 +167,8 @@ def create_restore_image_task(
     )  # fmt: skip
     task = RestoreImageTask(
         id=RestoreImageTask.new_id(), **call.owner, image_id=id, named=name is not None,
-        snapshot_tags=_snapshot_tags(tag_specifications or ()),
+        snapshot_tags=_snapshot_tags(tag_specifications or ()), encrypted=encrypted,
+        key=sealed_key(call, encrypted, None),
     )  # fmt: skip
     disk = ImportDisk(task_id=task.id, number=0, bucket=bucket, key=object_key, format="STORED")
     call.db.add_all([image, task, disk])

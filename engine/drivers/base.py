@@ -142,10 +142,11 @@ class Storage(Protocol):
         """
         ...
 
-    def adopt_snapshot(self, id: str, file: Path) -> None:
+    def adopt_snapshot(self, id: str, file: Path, key: str | None = None) -> None:
         """Keep a whole qcow2 file that this deployment made itself as snapshot ``id``, without copying it if possible.
 
-        One that is there already is left as it is. Nobody writes to the file any more; its name may be removed.
+        One that is there already is left as it is. Nobody writes to the file any more; its name may be removed. With a
+        ``key`` it is encrypted with that, and without one it is not: Refused otherwise.
         """
         ...
 
@@ -169,36 +170,37 @@ class BlockStorage(Storage, Protocol):
     """A backend whose snapshots can be read and written block by block, by several processes at once."""
 
     def snapshot_extents(
-        self, id: str, offset: int, length: int, since: str | None = None
+        self, id: str, offset: int, length: int, since: str | None = None, key: str | None = None
     ) -> Iterator[tuple[int, int]]:
         """Yield (offset, length) in bytes, in order, of what holds data in ``length`` bytes from ``offset`` on.
 
         With ``since``, of what may differ between the two snapshots: at least all that does, whether it holds data or
         not. Raise Refused when neither is made from the other, nor both from a third; DriverError when one is not
-        there.
+        there. ``key`` opens an encrypted one, and all that it is related to.
         """
         ...
 
-    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
+    def read_snapshot(self, id: str, offset: int, length: int, key: str | None = None) -> bytes:
         """Return what is there; zeros where nothing is, and beyond the end. Raise DriverError as snapshot_extents."""
         ...
 
-    def write_draft(self, id: str, offset: int, data: bytes) -> None:
+    def write_draft(self, id: str, offset: int, data: bytes, key: str | None = None) -> None:
         """Write one BLOCK of a snapshot that is to be, over what was written there before; the first makes the draft.
 
-        A draft counts as a snapshot for list_snapshots and remove_snapshot.
+        With a ``key``, which is the same for all that is done with it, it lies encrypted from the beginning. A draft
+        counts as a snapshot for list_snapshots and remove_snapshot.
         """
         ...
 
-    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
+    def draft_digests(self, id: str, key: str | None = None) -> Iterator[tuple[int, bytes]]:
         """Yield (offset, SHA-256) of each block that was written, in order."""
         ...
 
-    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+    def complete_draft(self, id: str, size_gib: int, parent: str | None, key: str | None = None) -> bool:
         """Make the snapshot: what was written, upon snapshot ``parent`` or upon nothing; say whether it is done.
 
-        Call it again until it is. Raise Refused when something that was written is lost, DriverError when there is no
-        snapshot ``parent``. One that is there already is left as it is.
+        Call it again until it is. Raise Refused when something that was written is lost, or the parent has another
+        key or none; DriverError when there is no snapshot ``parent``. One that is there already is left as it is.
         """
         ...
 

@@ -103,10 +103,12 @@ class Qcow2:
                 run(*convert, str(file.resolve()), str(partial), limit=None)
         return self.snapshot_size_gib(id)
 
-    def adopt_snapshot(self, id: str, file: Path) -> None:
+    def adopt_snapshot(self, id: str, file: Path, key: str | None = None) -> None:
         """Give the file a second name; it must lie on the file system of the directory."""
         path = self._snapshot_path(id)
         if not path.exists():
+            if read_header(file).encrypted != bool(key):
+                raise Refused(f"cannot keep snapshot {id}: its file and its key do not fit")
             _change(file, lambda: file.chmod(FROZEN))
             sync(file)
             link(file, path)
@@ -144,25 +146,27 @@ class Qcow2:
         """Return the snapshots, drafts, and those whose import is under way or was left unfinished by a crash."""
         return _listed(self._layers.snapshots)
 
-    def snapshot_extents(self, id: str, offset: int, length: int, since: str | None = None) -> Iterator[Extent]:
+    def snapshot_extents(
+        self, id: str, offset: int, length: int, since: str | None = None, key: str | None = None
+    ) -> Iterator[Extent]:
         file = self._present_snapshot(id)
         if since is None:
-            return with_data(file, offset, length)
-        return that_differ(file, self._present_snapshot(since), offset, length)
+            return with_data(file, offset, length, key)
+        return that_differ(file, self._present_snapshot(since), offset, length, key)
 
-    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
-        return self._readers.read(self._present_snapshot(id), offset, length)
+    def read_snapshot(self, id: str, offset: int, length: int, key: str | None = None) -> bytes:
+        return self._readers.read(self._present_snapshot(id), offset, length, key)
 
-    def write_draft(self, id: str, offset: int, data: bytes) -> None:
-        self._draft(id).write(offset, data)
+    def write_draft(self, id: str, offset: int, data: bytes, key: str | None = None) -> None:
+        self._draft(id, key).write(offset, data)
 
-    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
-        return self._draft(id).digests()
+    def draft_digests(self, id: str, key: str | None = None) -> Iterator[tuple[int, bytes]]:
+        return self._draft(id, key).digests()
 
-    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+    def complete_draft(self, id: str, size_gib: int, parent: str | None, key: str | None = None) -> bool:
         if self._snapshot_path(id).exists():
             parent = None  # it is done with it
-        return self._draft(id).complete(size_gib, self._present_snapshot(parent) if parent else None)
+        return self._draft(id, key).complete(size_gib, self._present_snapshot(parent) if parent else None)
 
     def free_gib(self) -> int:
         room = os.statvfs(self._directory)
@@ -218,8 +222,8 @@ class Qcow2:
     def _disk_path(self, id: str) -> Path:
         return self._layers.disks / _file_name(id)
 
-    def _draft(self, id: str) -> Draft:
-        return Draft(self._layers, self._snapshot_path(id))
+    def _draft(self, id: str, key: str | None = None) -> Draft:
+        return Draft(self._layers, self._snapshot_path(id), key)
 
     def _later_files(self, id: str) -> Path:
         return self._disk_path(id).with_suffix("")

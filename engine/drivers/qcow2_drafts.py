@@ -3,7 +3,7 @@
 ``snapshots/ID.draft`` holds the blocks where they belong, ``ID.sums`` the SHA-256 of each (32 bytes; zeros: none). The
 data is not forced onto the disk block by block: when a layer is made of it at the end, every block is compared with
 its sum, so that nothing is lost unseen. The layer is ``ID.layer`` until it is whole, and ``ID.position`` says how far
-that is.
+that is. Blocks and sums of what is to be encrypted are so from the beginning.
 """
 
 import hashlib
@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.drivers.base import BLOCK, DriverError, Refused
-from engine.drivers.programs import run
+from engine.drivers.draft_ciphers import DraftCipher
+from engine.drivers.qcow2_encryption import encrypted, qemu_img
+from engine.drivers.qcow2_header import read_header
 from engine.drivers.qcow2_layers import FROZEN, WRITTEN, Layers, sync
 from engine.drivers.qemu_nbd import Served
 
@@ -26,8 +28,9 @@ _STEP = 20.0
 class Draft:
     """The draft of the snapshot whose file is ``path`` once it is complete."""
 
-    def __init__(self, layers: Layers, path: Path) -> None:
-        self._layers, self._path = layers, path
+    def __init__(self, layers: Layers, path: Path, key: str | None = None) -> None:
+        self._layers, self._path, self._key = layers, path, key
+        self._cipher = DraftCipher(key, path.stem) if key else None
         self._blocks, self._sums, self._layer, self._position = (
             path.with_suffix(f".{kind}") for kind in ("draft", "sums", "layer", "position")
         )
@@ -35,8 +38,12 @@ class Draft:
     def write(self, offset: int, data: bytes) -> None:
         if offset % BLOCK or len(data) != BLOCK:
             raise Refused(f"cannot write {len(data)} bytes at {offset}: blocks have {BLOCK} bytes")
+        number = offset // BLOCK
+        digest = hashlib.sha256(data).digest()
+        if self._cipher:
+            data, digest = self._cipher.seal("blocks", number, data), self._cipher.seal("sums", number, digest)
         _write_at(self._blocks, offset, data)
-        _write_at(self._sums, offset // BLOCK * _SUM, hashlib.sha256(data).digest())
+        _write_at(self._sums, number * _SUM, digest)
 
     def digests(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
         """Yield offset and SHA-256 of each block from offset ``start`` on."""
@@ -49,18 +56,18 @@ class Draft:
                 chunk = os.pread(sums.fileno(), 4096 * _SUM, place)
                 for at in range(0, len(chunk) - _SUM + 1, _SUM):
                     if (digest := chunk[at : at + _SUM]) != _NONE:
-                        yield (place + at) // _SUM * BLOCK, digest
+                        number = (place + at) // _SUM
+                        yield number * BLOCK, self._opened("sums", number, digest)
                 found = _next_data(sums.fileno(), place + len(chunk))
+
+    def _opened(self, kind: str, number: int, data: bytes) -> bytes:
+        return self._cipher.open(kind, number, data) if self._cipher else data
 
     def complete(self, size_gib: int, parent: Path | None) -> bool:
         """Make a layer of the blocks upon the parent, for a while; say whether it is whole."""
         if not self._path.exists():
             if not self._layer.exists():
-                with self._layers.whole_file(self._layer, WRITTEN) as partial:
-                    if parent is None:
-                        run("qemu-img", "create", "-q", "-f", "qcow2", str(partial), f"{size_gib}G")
-                    else:
-                        self._layers.cover(partial, parent, f"{size_gib}G")
+                self._begin_layer(f"{size_gib}G", parent)
             if not self._fill():
                 return False
             try:
@@ -73,10 +80,20 @@ class Draft:
         self.remove()
         return True
 
+    def _begin_layer(self, size: str, parent: Path | None) -> None:
+        if parent is not None and read_header(parent).encrypted != bool(self._key):
+            raise Refused(f"cannot complete {self._path.stem}: of it and its parent only one is encrypted")
+        with self._layers.whole_file(self._layer, WRITTEN) as partial:
+            if parent is None:
+                options = ("-q", "-f", "qcow2", *encrypted(self._key))
+                qemu_img("create", *options, str(partial), size, key=self._key)
+            else:
+                self._layers.cover(partial, parent, size, self._key)
+
     def _fill(self) -> bool:
         until = time.monotonic() + _STEP
         start = int(self._position.read_text()) if self._position.exists() else 0
-        with Served(self._layer, writable=True) as disk:
+        with Served(self._layer, writable=True, key=self._key) as disk:
             for offset, digest in self.digests(start):
                 disk.write(offset, self._checked(offset, digest))
                 if time.monotonic() > until:
@@ -89,6 +106,8 @@ class Draft:
     def _checked(self, offset: int, digest: bytes) -> bytes:
         with self._blocks.open("rb") as blocks:
             data = os.pread(blocks.fileno(), BLOCK, offset)
+        if len(data) == BLOCK:
+            data = self._opened("blocks", offset // BLOCK, data)
         if hashlib.sha256(data).digest() != digest:
             raise Refused(f"cannot complete {self._path.stem}: what was written at {offset} was lost")
         return data

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from engine.drivers.base import CALL_LIMIT, DriverError, Refused
 from engine.drivers.programs import TookTooLong, run
+from engine.drivers.qcow2_header import read_header
 
-_SECRET = "secret,id=key,file=/dev/stdin"
+SECRET = "secret,id=key,file=/dev/stdin"
 _OPTIONS = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10"
 """The key is random and long, so nothing is gained by stretching it: iter-time is the least (milliseconds)."""
 
-_TRIES = 10
-_UNMEASURED = "Unable to get accurate CPU usage"
+TRIES = 10
+UNMEASURED = "Unable to get accurate CPU usage"
 """What QEMU says where it could not measure how fast it stretches a key, which it does also when that is not wanted: on
 a busy machine with a coarse clock every fourth time. Nothing has been written then."""
 
@@ -29,21 +30,40 @@ def qemu_img(command: str, *arguments: str, key: str | None, limit: float | None
     """Run qemu-img with the secret that options and file names of this module mean."""
     if not key:
         return run("qemu-img", command, *arguments, limit=limit)
-    for left in reversed(range(_TRIES)):
+    for left in reversed(range(TRIES)):
         try:
-            return run("qemu-img", command, "--object", _SECRET, *arguments, given=key, limit=limit)
+            return run("qemu-img", command, "--object", SECRET, *arguments, given=key, limit=limit)
         except DriverError as error:
-            if left == 0 or _UNMEASURED not in str(error):
+            if left == 0 or UNMEASURED not in str(error):
                 raise
     raise AssertionError("unreachable")
 
 
 def alone(file: Path, key: str | None) -> str:
     """Return qemu-img's name of a file without those below it."""
-    node = {"driver": "qcow2", "file": {"driver": "file", "filename": str(file)}, "backing": None}
-    if key:
+    return f"json:{json.dumps(_node(file, None, encrypted=bool(key)))}"
+
+
+def whole(file: Path, key: str | None) -> tuple[str, ...]:
+    """Return QEMU's tools' words for a file with all those below it, each of which the key opens."""
+    return ("-f", "qcow2", str(file)) if not key else (f"json:{json.dumps(_with_those_below(file))}",)
+
+
+def _with_those_below(file: Path) -> dict[str, object]:
+    chain, node = [file], None
+    while (below := read_header(chain[-1]).below) is not None:
+        chain.append(below)
+    for path in reversed(chain):
+        node = _node(path, node, encrypted=True)
+    assert node is not None
+    return node
+
+
+def _node(file: Path, below: dict[str, object] | None, encrypted: bool) -> dict[str, object]:
+    node: dict[str, object] = {"driver": "qcow2", "file": {"driver": "file", "filename": str(file)}, "backing": below}
+    if encrypted:
         node["encrypt"] = {"key-secret": "key"}
-    return f"json:{json.dumps(node)}"
+    return node
 
 
 def encrypt(source: Path, target: Path, key: str) -> None:

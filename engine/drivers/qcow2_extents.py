@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from engine.drivers.base import DriverError, Refused
-from engine.drivers.programs import run
+from engine.drivers.qcow2_encryption import qemu_img, whole
 from engine.drivers.qcow2_header import read_header
 
 Extent = tuple[int, int]
 """Offset and length in bytes."""
 
 
-def with_data(file: Path, offset: int, length: int) -> Iterator[Extent]:
+def with_data(file: Path, offset: int, length: int, key: str | None) -> Iterator[Extent]:
     """Yield what holds data within ``length`` bytes from ``offset`` on."""
-    for part in _map(file, offset, length):
+    for part in _map(file, offset, length, key):
         if part["data"]:
             yield part["start"], part["length"]
 
 
-def that_differ(file: Path, since: Path, offset: int, length: int) -> Iterator[Extent]:
+def that_differ(file: Path, since: Path, offset: int, length: int, key: str | None) -> Iterator[Extent]:
     """Yield what was written, of either, since they were one; raise Refused when they never were."""
     mine, theirs = _layers(file), _layers(since)
     upon = next((depth for depth, layer in enumerate(mine) if layer in theirs), None)
@@ -29,13 +29,13 @@ def that_differ(file: Path, since: Path, offset: int, length: int) -> Iterator[E
     yield from _merged(
         part
         for path, depth in ((file, upon), (since, theirs.index(mine[upon])))
-        for part in (_written(path, depth, offset, length) if depth else ())
+        for part in (_written(path, depth, offset, length, key) if depth else ())
     )
 
 
-def _written(file: Path, depth: int, offset: int, length: int) -> Iterator[Extent]:
+def _written(file: Path, depth: int, offset: int, length: int, key: str | None) -> Iterator[Extent]:
     """Yield what the uppermost ``depth`` layers say themselves, be it that there are zeros."""
-    for part in _map(file, offset, length):
+    for part in _map(file, offset, length, key):
         if part["depth"] < depth and part["present"]:
             yield part["start"], part["length"]
 
@@ -53,14 +53,12 @@ def _merged(parts: Iterable[Extent]) -> Iterator[Extent]:
         yield begin, end - begin
 
 
-def _map(file: Path, offset: int, length: int) -> list[dict[str, Any]]:
+def _map(file: Path, offset: int, length: int, key: str | None) -> list[dict[str, Any]]:
     within = min(length, read_header(file).virtual_bytes - offset)
     if within <= 0:
         return []
-    told = run(
-        "qemu-img", "map", "--output=json", "-f", "qcow2", f"--start-offset={offset}", f"--max-length={within}",
-        str(file),
-    )  # fmt: skip
+    window = (f"--start-offset={offset}", f"--max-length={within}")
+    told = qemu_img("map", "--output=json", *window, *whole(file, key), key=key)
     parts: list[dict[str, Any]] = json.loads(told)
     return parts
 

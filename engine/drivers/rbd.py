@@ -129,9 +129,10 @@ class Rbd:
             self._import(id, check_image(file), file)
         return self.snapshot_size_gib(id)
 
-    def adopt_snapshot(self, id: str, file: Path) -> None:
+    def adopt_snapshot(self, id: str, file: Path, key: str | None = None) -> None:
         """Copy the file; raise Refused for one that holds more than can be copied in CALL_LIMIT seconds."""
         _check_id(id)
+        _check_open(id, key)
         with self._asking(f"cannot keep snapshot {id}") as (_, index):
             there = index.find("snapshot", id) is not None
         if not there:
@@ -161,7 +162,7 @@ class Rbd:
     # -- block by block ------------------------------------------------------------
 
     def snapshot_extents(
-        self, id: str, offset: int, length: int, since: str | None = None
+        self, id: str, offset: int, length: int, since: str | None = None, key: str | None = None
     ) -> Iterator[tuple[int, int]]:
         """Yield whole objects: of 4 MiB, but for those of a snapshot that was written block by block."""
         with self._asking(f"cannot map snapshot {id}") as (ceph, index):
@@ -175,26 +176,28 @@ class Rbd:
             raise Refused("the snapshots have nothing in common")
         return iter([(start, size) for start, size in found])
 
-    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
+    def read_snapshot(self, id: str, offset: int, length: int, key: str | None = None) -> bytes:
         with self._asking(f"cannot read snapshot {id}") as (ceph, index):
             image, snap = index.present("snapshot", id).split("@")
             data = base64.b64decode(ceph("read", name=image, snap=snap, offset=offset, length=length))
         return data.ljust(length, b"\0")
 
-    def write_draft(self, id: str, offset: int, data: bytes) -> None:
+    def write_draft(self, id: str, offset: int, data: bytes, key: str | None = None) -> None:
         _check_id(id)
+        _check_open(id, key)
         check_block(offset, data)
         with self._asking(f"cannot write snapshot {id}") as (ceph, index):
             index.note_draft(id)
             Draft(ceph, self._owner, id).write(offset, data)
 
-    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
+    def draft_digests(self, id: str, key: str | None = None) -> Iterator[tuple[int, bytes]]:
         with self._asking(f"cannot read the sums of snapshot {id}") as (ceph, _):
             yield from Draft(ceph, self._owner, id).digests()
 
-    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+    def complete_draft(self, id: str, size_gib: int, parent: str | None, key: str | None = None) -> bool:
         """Write the blocks into an image, for a while; say whether it is whole."""
         _check_id(id)
+        _check_open(id, key)
         with self._asking(f"cannot complete snapshot {id}") as (ceph, index):
             draft = Draft(ceph, self._owner, id)
             if index.find("snapshot", id) is None:

@@ -120,14 +120,17 @@ class SimulatedStorage:
         """Read the size from a qcow2 header; any other file counts as a raw image of its length."""
         with self._faults.change("import_snapshot"):
             if id not in self._snapshots:
-                self._snapshots[id] = -(-_virtual_bytes(file) // GIB)
+                self._snapshots[id], self.snapshot_keys[id] = -(-_virtual_bytes(file) // GIB), None
                 self._blocks.derive(id, None)
             return self._snapshots[id]
 
-    def adopt_snapshot(self, id: str, file: Path) -> None:
+    def adopt_snapshot(self, id: str, file: Path, key: str | None = None) -> None:
         with self._faults.change("adopt_snapshot"):
             if id not in self._snapshots:
-                self._snapshots[id] = -(-_virtual_bytes(file) // GIB)
+                if _is_encrypted(file) != bool(key):
+                    raise Refused(f"cannot keep snapshot {id}: its file and its key do not fit")
+                self._snapshots[id], self.snapshot_keys[id] = -(-_virtual_bytes(file) // GIB), key
+                self._blocks.derive(id, None)
 
     def add_snapshot(self, id: str, size_gib: int) -> None:
         """Know a snapshot from before: a simulator forgets all when its process ends, and its database does not."""
@@ -145,32 +148,43 @@ class SimulatedStorage:
             return set(self._snapshots) | self._blocks.drafts()
 
     def snapshot_extents(
-        self, id: str, offset: int, length: int, since: str | None = None
+        self, id: str, offset: int, length: int, since: str | None = None, key: str | None = None
     ) -> Iterator[tuple[int, int]]:
         with self._faults.lock:
+            self._check_key(id, key, f"cannot read snapshot {id}")
             return iter(list(self._blocks.extents(id, offset, length, since)))
 
-    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
+    def read_snapshot(self, id: str, offset: int, length: int, key: str | None = None) -> bytes:
         with self._faults.lock:
+            self._check_key(id, key, f"cannot read snapshot {id}")
             return self._blocks.read(id, offset, length)
 
-    def write_draft(self, id: str, offset: int, data: bytes) -> None:
+    def write_draft(self, id: str, offset: int, data: bytes, key: str | None = None) -> None:
         with self._faults.change("write_draft"):
             self._blocks.write(id, offset, data)
 
-    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
+    def draft_digests(self, id: str, key: str | None = None) -> Iterator[tuple[int, bytes]]:
         with self._faults.lock:
             return iter(list(self._blocks.digests(id)))
 
-    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+    def complete_draft(self, id: str, size_gib: int, parent: str | None, key: str | None = None) -> bool:
         with self._faults.change("complete_draft"):
             if id not in self._snapshots:
+                if parent and self.snapshot_keys.get(parent, key) != key:  # one from before has a key nobody knows
+                    raise Refused(f"cannot complete {id}: its parent has another key")
                 self._blocks.complete(id, parent)
-                self._snapshots[id] = size_gib
+                self._snapshots[id], self.snapshot_keys[id] = size_gib, key
             return True
 
     def free_gib(self) -> int:
         return self._free_gib
+
+
+def _is_encrypted(file: Path) -> bool:
+    """Read it from a qcow2 header; any other file is not."""
+    with file.open("rb") as stream:
+        header = stream.read(36)
+    return header.startswith(QCOW2_MAGIC) and header[32:36] != bytes(4)
 
 
 def _virtual_bytes(file: Path) -> int:

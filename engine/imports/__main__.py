@@ -49,7 +49,7 @@ def _disks_of(work: Work, number: int, asked: dict[str, str], folder: Path, repo
         room = (work.largest, work.reserved)
         convert(
             disk, kind, target, room, lambda percent: reporter.say("converting", (50, 100), percent, 100),
-            ("-O", "qcow2"),
+            ("-O", "qcow2"), work.key,
         )  # fmt: skip
         found.append({"of": number, "file": target.name, "format": _NAMES[kind], "bytes": disk.stat().st_size})
         if disk.is_relative_to(folder):

@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from engine import snapshots
+from engine.disk_keys import open_key
 from engine.imports import restoring
 from engine.imports.places import bucket_url
 from engine.imports.work import Work
@@ -67,6 +68,7 @@ def work_of(db: Session, settings: Settings, id: str) -> Work | None:
         account=task.account, sources=settings.import_sources, uploads=str(settings.data / "uploads"),
         store=(settings.flow_log_store, settings.flow_log_store_key, settings.flow_log_store_secret),
         largest=settings.import_limit_gib * GIB, reserved=settings.disk_reserved_gib * GIB,
+        key=open_key(settings, task.key),
     )  # fmt: skip
 
 
@@ -96,7 +98,7 @@ def add_snapshots(db: Session, id: str, found: Sequence[Mapping[str, Any]], abou
         source = asked[disk["of"]]
         snapshot = Snapshot(
             id=Snapshot.new_id(), account=task.account, region=task.region, volume_size=1, state="pending",
-            progress="0%", taken_by=id, description=_text(task, source),
+            progress="0%", taken_by=id, description=_text(task, source), encrypted=task.encrypted, key=task.key,
         )  # fmt: skip
         db.add(snapshot)
         made.append(
@@ -143,7 +145,7 @@ def finish(db: Session, id: str, sizes: Mapping[str, int]) -> bool:
         _add_image(db, task, disks, sizes)
     elif isinstance(task, RestoreImageTask):
         restoring.complete(db, task, [(disk.snapshot_id, sizes[disk.snapshot_id]) for disk in disks])
-    task.status, task.message, task.progress = "completed", "", 100
+    task.status, task.message, task.progress, task.key = "completed", "", 100, ""
     return True
 
 
@@ -162,7 +164,8 @@ def _add_image(db: Session, task: ImportImageTask, disks: Sequence[ImportDisk], 
         disk.device = name
         db.add(
             ImageBlockDevice(
-                image_id=image.id, device=name, snapshot_id=disk.snapshot_id, size=sizes[disk.snapshot_id]
+                image_id=image.id, device=name, snapshot_id=disk.snapshot_id, size=sizes[disk.snapshot_id],
+                encrypted=task.encrypted,
             )
         )  # fmt: skip
 
@@ -179,7 +182,7 @@ def discard(db: Session, id: str) -> None:
     snapshots.forget(db, [snapshot.id for snapshot in snapshots.made_by(db, id)])
     task = task_of(db, id, locked=True)
     if task is not None:
-        task.status = "deleted"
+        task.status, task.key = "deleted", ""
         task.message = task.message if ": " in task.message else "ServerError: The disk image could not be imported."
         for disk in disks_of(db, id):
             disk.snapshot_id = ""

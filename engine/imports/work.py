@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -37,7 +37,7 @@ _lock = threading.Lock()
 class Work:
     """What the process is told. ``files`` have ``url``, ``bucket``, ``key`` and ``format``; sizes are in bytes.
 
-    ``store`` is the URL, key and secret of the S3-compatible store.
+    ``store`` is the URL, key and secret of the S3-compatible store, ``key`` what the disks are to be encrypted with.
     """
 
     files: Sequence[dict[str, str]]
@@ -47,6 +47,7 @@ class Work:
     store: Sequence[str]
     largest: int
     reserved: int
+    key: str | None = field(default=None, repr=False)
 
 
 def is_over(state: Mapping[str, Any]) -> bool:
@@ -87,7 +88,7 @@ def _begin(folder: Path, work: Any, program: str) -> None:
             command, stdin=subprocess.PIPE, cwd=Path(__file__).parents[2], preexec_fn=partial(die_with, os.getpid())
         )
         with contextlib.suppress(BrokenPipeError), cast(Any, process.stdin) as told:
-            told.write(json.dumps(asdict(work)).encode())  # not a file: it has the store's secret
+            told.write(json.dumps(asdict(work)).encode())  # not a file: it has secrets
     except (OSError, subprocess.SubprocessError) as error:
         raise DriverError(f"cannot start {program}: {error}") from error
     _processes[folder] = process

@@ -16,6 +16,9 @@ class ImportTask(Resource):
     progress: Mapped[int] = mapped_column(default=0)
     """Percent."""
     description: Mapped[str] = mapped_column(Name, default="")
+    encrypted: Mapped[bool] = mapped_column(default=False)
+    key: Mapped[str] = mapped_column(String(512), default="")
+    """What its disks are encrypted with, sealed under the deployment's key, until they are snapshots."""
 
 
 class ImportSnapshotTask(ImportTask, Base):

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from engine.disk_keys import open_key
 from engine.drivers.base import Refused
 from engine.imports import restoring, rows, work
 from engine.state import ImportSnapshotTask, RestoreImageTask
@@ -67,10 +68,16 @@ def keep_disks(job: Job) -> None:
     """Hand the files to the stores of the region, in the order in which their snapshots' rows are."""
     folder = rows.folder_of(job.engine.settings, job.resource_id)
     files = [folder / disk["file"] for disk in work.read_state(folder).get("disks") or []]
+    key = open_key(job.engine.settings, job.look(lambda db: _key_of(db, job.resource_id)))
     for snapshot, file in zip(job.look(lambda db: _wanted(db, job.resource_id)), files, strict=False):
         for storage in set(job.drivers.storages.values()):
             if snapshot:
-                storage.adopt_snapshot(snapshot, file)
+                storage.adopt_snapshot(snapshot, file, key)
+
+
+def _key_of(db: Session, id: str) -> str:
+    task = rows.task_of(db, id)
+    return task.key if task is not None else ""
 
 
 def _wanted(db: Session, id: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 import socket
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,18 @@ class Guest:
     def told(self, command: str) -> str:
         """Run a command that may end the connection, or whose failure is an answer; return what it printed."""
         return self._ssh(f"root@{self.public_ip}", command).stdout.strip()
+
+    @contextmanager
+    def working(self, command: str, output: Path) -> Iterator[None]:
+        """Have a command run in the guest meanwhile; what it prints is in a file of this host as soon as it is said."""
+        with output.open("wb") as file:
+            words = [*self._words(), f"root@{self.public_ip}", command]
+            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
 
     def told_through(self, jump: "Guest", command: str) -> str:
         """Run a command in a guest that is reached by its private address, from ``jump``; return what it printed."""

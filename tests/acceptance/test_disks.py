@@ -1,6 +1,7 @@
 """Disks of real guests: attached while they run, kept as snapshots, grown, and made into images."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +117,64 @@ def test_an_image_of_a_running_guest_has_its_files(deployment: Deployment, ec2: 
     ec2.delete_snapshot(SnapshotId=device["Ebs"]["SnapshotId"])
     assert guest.ssh("cat /root/mine /root/later").split() == ["mine", "later"]
     assert snapshots_of(ec2) == []
+
+
+WRITES = """
+n=0
+while echo $n | dd of=DEVICE bs=4096 seek=$n conv=sync,notrunc,fsync 2> /dev/null; do echo $n; n=$((n + 1)); done
+"""
+"""Writes blocks with their numbers, and says of each that it is there once the disk has said so."""
+
+
+def said(log: Path) -> int:
+    """Return how many blocks the guest has said are on the disk; a line that was cut short does not count."""
+    return log.read_text().count("\n")
+
+
+def wait_for_more(log: Path) -> int:
+    goal = said(log) + 20
+    eventually(lambda: said(log) >= goal, "more blocks in the guest", every=0.05)
+    return said(log)
+
+
+def blocks(guest: Guest, device: str, most: int) -> list[str]:
+    """Return the numbers in the first blocks of a disk; where nothing was written there is none."""
+    return guest.ssh(f"dd if={device} bs=4096 count={most} 2> /dev/null | tr -d '\\000'").split()
+
+
+def test_each_snapshot_is_one_moment_and_no_acknowledged_write_is_missing_after_a_crash(
+    deployment: Deployment, ec2: Any, guest: Guest, tmp_path: Path
+) -> None:
+    volume, log = make_volume(ec2, Size=1), tmp_path / "said"
+    device = attach(ec2, guest, volume, "/dev/sdf")
+    taken: list[tuple[str, int, int]] = []
+    with guest.working(WRITES.replace("DEVICE", device), log):
+        for _ in range(3):
+            before = wait_for_more(log)
+            snapshot = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+            ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot], WaiterConfig={"Delay": 1})
+            taken.append((snapshot, before, wait_for_more(log)))
+        deployment.cut_power(guest.id)
+        guest.wait_until("stopped")
+    acknowledged = said(log)
+
+    ec2.start_instances(InstanceIds=[guest.id])
+    guest.wait_until("running")
+    guest.ssh("true")
+    most = acknowledged + 100
+    there = blocks(guest, found(guest, volume), most)
+    assert there == [str(number) for number in range(len(there))]
+    assert acknowledged <= len(there) <= acknowledged + 1
+    restored = [make_volume(ec2, SnapshotId=snapshot) for snapshot, _, _ in taken]
+    for copy, name, (_, least, last) in zip(restored, "ghi", taken, strict=True):
+        kept = blocks(guest, attach(ec2, guest, copy, f"/dev/sd{name}"), most)
+        assert kept == [str(number) for number in range(len(kept))]
+        assert least <= len(kept) <= last
+    for each in (volume, *restored):
+        detach(ec2, guest, each)
+        ec2.delete_volume(VolumeId=each)
+    for snapshot, _, _ in taken:
+        ec2.delete_snapshot(SnapshotId=snapshot)
 
 
 def snapshots_of(ec2: Any) -> list[str]:

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from engine import tasks
+from engine.disk_keys import open_key
 from engine.drivers.qcow2 import Qcow2
+from engine.drivers.qcow2_encryption import qemu_img, whole
+from engine.drivers.qcow2_header import read_header
 from engine.imports.work import read_state
-from engine.state import Instance
+from engine.state import ImportSnapshotTask, Instance, Snapshot
 from tests.cloud import Cloud
 from tests.engine import imports
 from tests.engine.imports import CONTENT, image, image_task, ova, snapshot_task, uploaded, web_server
@@ -31,9 +34,9 @@ def keep_files(cloud: Cloud) -> Qcow2:
     return storage
 
 
-def content(storage: Qcow2, snapshot: str, folder: Path) -> bytes:
-    raw = folder / "looked-at.raw"
-    subprocess.run(["qemu-img", "convert", "-O", "raw", storage._snapshot_path(snapshot), raw], check=True)
+def content(storage: Qcow2, snapshot: str, folder: Path, key: str | None = None) -> bytes:
+    raw, file = folder / "looked-at.raw", whole(storage._snapshot_path(snapshot), key)
+    qemu_img("convert", "-O", "raw", *file, str(raw), key=key)
     return raw.read_bytes()[512 : 512 + len(CONTENT)]
 
 
@@ -57,6 +60,48 @@ def test_a_file_of_any_kind_becomes_a_snapshot(cloud: Cloud, tmp_path: Path, kin
     assert (snapshot["State"], snapshot["VolumeSize"]) == ("completed", 1)
     assert content(storage, task["SnapshotId"], tmp_path) == CONTENT
     assert imports.nothing_is_left(cloud)
+
+
+def key_of(cloud: Cloud, snapshot: str) -> str | None:
+    return cloud.look(lambda db: open_key(cloud.settings, db.get_one(Snapshot, snapshot).key))
+
+
+@pytest.mark.parametrize("kind", ["raw", "stream.vmdk", "ova"])
+def test_a_disk_is_imported_encrypted(cloud: Cloud, tmp_path: Path, kind: str) -> None:
+    storage = keep_files(cloud)
+    id = str(cloud.ec2.import_snapshot(
+        DiskContainer={"Url": uploaded(cloud, f"disk.{kind}")}, Encrypted=True, KmsKeyId="alias/aws/ebs"
+    )["ImportTaskId"])  # fmt: skip
+    cloud.settle()
+    task = snapshot_task(cloud, id)
+    assert (task["Status"], task["Encrypted"]) == ("completed", True)
+    (snapshot,) = cloud.ec2.describe_snapshots(SnapshotIds=[task["SnapshotId"]])["Snapshots"]
+    assert snapshot["Encrypted"] and snapshot["KmsKeyId"] == task["KmsKeyId"]
+    key = key_of(cloud, task["SnapshotId"])
+    assert key and content(storage, task["SnapshotId"], tmp_path, key) == CONTENT
+    file = storage._snapshot_path(task["SnapshotId"])
+    assert CONTENT not in file.read_bytes() and read_header(file).encrypted
+    assert cloud.look(lambda db: db.get_one(ImportSnapshotTask, id).key) == "" and imports.nothing_is_left(cloud)
+
+
+def test_where_an_account_encrypts_everything_so_are_its_imports(cloud: Cloud) -> None:
+    storage = keep_files(cloud)
+    cloud.ec2.enable_ebs_encryption_by_default()
+    id = imports.importing(cloud)
+    cloud.ec2.disable_ebs_encryption_by_default()  # what was begun goes on as it was
+    cloud.settle()
+    assert imports.is_imported(cloud, id)
+    task = image_task(cloud, id)
+    assert task["Encrypted"] and task["KmsKeyId"].startswith("arn:aws:kms:")
+    (made,) = cloud.ec2.describe_images(ImageIds=[task["ImageId"]])["Images"]
+    disks = [mapping["Ebs"] for mapping in made["BlockDeviceMappings"]]
+    assert all(disk["Encrypted"] and key_of(cloud, disk["SnapshotId"]) for disk in disks)
+    assert all(read_header(storage._snapshot_path(disk["SnapshotId"])).encrypted for disk in disks)
+    asked = {"SnapshotId": disks[0]["SnapshotId"], "AvailabilityZone": "us-east-1a"}
+    volume = cloud.ec2.create_volume(**asked)["VolumeId"]
+    cloud.settle()
+    assert cloud.ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available"
+    assert len(storage.locate_disk(volume).below) == 1
 
 
 def test_a_web_server_that_the_operator_names_is_read(make_cloud: Callable[..., Cloud], tmp_path: Path) -> None:
@@ -258,9 +303,9 @@ def test_tasks_are_found_by_state_in_pages_and_by_their_owner(cloud: Cloud, refu
 @pytest.mark.parametrize(
     ("code", "extra"),
     [
-        ("UnsupportedOperation", {"Encrypted": True}),
         ("UnsupportedOperation", {"RoleName": "other"}),
-        ("UnsupportedOperation", {"KmsKeyId": "alias/a"}),
+        ("InvalidParameterDependency", {"KmsKeyId": "alias/aws/ebs"}),
+        ("KMS.NotFoundException", {"KmsKeyId": "alias/a", "Encrypted": True}),
         ("UnsupportedOperation", {"ClientData": {"Comment": "a"}}),
         ("InvalidParameterValue", {"Description": "a" * 256}),
         ("MissingParameter", {"DiskContainer": {}}),

@@ -171,8 +171,6 @@ def test_only_those_who_may_make_volumes_of_a_snapshot_read_it(cloud: Cloud, ebs
 def test_what_is_not_whole_or_not_readable_is_refused(cloud: Cloud, ebs: Any) -> None:
     for id in (add_snapshot(cloud, state="pending"), add_snapshot(cloud, state="error")):
         assert reason(lambda id=id: ebs.list_snapshot_blocks(SnapshotId=id)) == "INVALID_SNAPSHOT_ID"
-    sealed = add_snapshot(cloud, encrypted=True)
-    assert reason(lambda: ebs.list_snapshot_blocks(SnapshotId=sealed)) == "INVALID_SNAPSHOT_ID"
     id = write(cloud, ebs, {0: ONE})
     get = lambda: ebs.get_snapshot_block(SnapshotId=id, BlockIndex=2048, BlockToken="AAAA")  # noqa: E731
     assert reason(get) == "INVALID_BLOCK"

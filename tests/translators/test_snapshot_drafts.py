@@ -11,7 +11,7 @@ from engine.drivers.base import DriverError, Refused
 from engine.reconciler import reconcile
 from engine.state import Snapshot, SnapshotDraft, Task, timestamp
 from engine.workflows import complete_snapshot
-from tests.cloud import Cloud
+from tests.cloud import REGION, Cloud
 from tests.translators.blocks import BLOCK, ONE, SHA, THREE, TWO, content, digest, put, write
 from tests.translators.test_snapshot_blocks import client, reason
 from tests.translators.test_snapshots import MINE
@@ -113,7 +113,7 @@ def test_a_parent_is_kept_for_those_that_are_written_upon_it(cloud: Cloud, ebs: 
         ({"VolumeSize": 0}, "INVALID_PARAMETER_VALUE"),
         ({"VolumeSize": 65537}, "INVALID_VOLUME_SIZE"),
         ({"Timeout": 9}, "INVALID_PARAMETER_VALUE"),
-        ({"Encrypted": True}, "INVALID_PARAMETER_VALUE"),
+        ({"Encrypted": True, "KmsKeyArn": "arn:aws:kms:us-east-1:222222222222:key/x"}, "INVALID_CUSTOMER_KEY"),
         ({"KmsKeyArn": "arn:aws:kms:us-east-1:222222222222:key/x"}, "INVALID_PARAMETER_VALUE"),
         ({"Tags": [{"Key": "aws:x", "Value": "y"}]}, "INVALID_TAG"),
         ({"Tags": [{"Key": "a", "Value": "y"}] * 2}, "INVALID_TAG"),
@@ -123,6 +123,58 @@ def test_what_cannot_be_started_is_refused(cloud: Cloud, ebs: Any, asked: dict[s
     assert reason(lambda: start(ebs, **asked)) == why
     with cloud.database.read() as db:
         assert db.query(Snapshot).filter_by(account=MINE).count() == db.query(SnapshotDraft).count() == 0
+
+
+@pytest.fixture
+def by_default(ec2: Any) -> None:
+    ec2.enable_ebs_encryption_by_default()
+
+
+def key_of(cloud: Cloud, id: str) -> str | None:
+    """Return the key that the store was given for a snapshot."""
+    return cloud.backend.storages["us-east-1a"].snapshot_keys[id]
+
+
+def test_an_encrypted_snapshot_is_started_written_and_read(cloud: Cloud, ebs: Any, ec2: Any) -> None:
+    started = ebs.start_snapshot(VolumeSize=1, Encrypted=True)
+    id, arn = started["SnapshotId"], started["KmsKeyArn"]
+    assert arn.startswith(f"arn:aws:kms:{REGION}:{MINE}:key/")
+    put(ebs, id, 3, ONE)
+    complete(ebs, id, 1)
+    cloud.settle()
+    assert (shown(ec2, id)["Encrypted"], shown(ec2, id)["KmsKeyId"]) == (True, arn)
+    assert content(ebs, id) == {3: ONE} and key_of(cloud, id)
+    child = ebs.start_snapshot(VolumeSize=1, ParentSnapshotId=id)
+    assert child["KmsKeyArn"] == arn
+    put(ebs, child["SnapshotId"], 4, TWO)
+    complete(ebs, child["SnapshotId"], 1)
+    named = write(cloud, ebs, {0: ONE}, Encrypted=True, KmsKeyArn=arn)
+    assert content(ebs, child["SnapshotId"]) == {3: ONE, 4: TWO}
+    assert key_of(cloud, child["SnapshotId"]) == key_of(cloud, id) != key_of(cloud, named)
+    changed = ebs.list_changed_blocks(FirstSnapshotId=id, SecondSnapshotId=child["SnapshotId"])["ChangedBlocks"]
+    assert [block["BlockIndex"] for block in changed] == [4]
+
+
+def test_where_an_account_encrypts_everything_so_are_its_drafts(
+    cloud: Cloud, ebs: Any, ec2: Any, by_default: None
+) -> None:
+    id = write(cloud, ebs, {0: ONE})
+    assert shown(ec2, id)["Encrypted"] and key_of(cloud, id) and content(ebs, id) == {0: ONE}
+    assert reason(lambda: start(ebs, Encrypted=False)) == "INVALID_PARAMETER_VALUE"
+    arn = shown(ec2, id)["KmsKeyId"]
+    assert shown(ec2, start(ebs, KmsKeyArn=arn))["KmsKeyId"] == arn
+
+
+def test_how_a_snapshot_is_encrypted_is_its_parents_matter(cloud: Cloud, ebs: Any, ec2: Any) -> None:
+    plain, secret = write(cloud, ebs, {0: ONE}), write(cloud, ebs, {0: ONE}, Encrypted=True)
+    arn = shown(ec2, secret)["KmsKeyId"]
+    for parent in (plain, secret):
+        for asked in ({"Encrypted": True}, {"Encrypted": False}, {"KmsKeyArn": arn}):
+            assert reason(lambda a=asked, p=parent: start(ebs, ParentSnapshotId=p, **a)) == "INVALID_PARAMETER_VALUE"
+    assert not shown(ec2, start(ebs, ParentSnapshotId=plain))["Encrypted"]
+    ec2.enable_ebs_encryption_by_default()
+    assert reason(lambda: start(ebs, ParentSnapshotId=plain)) == "INVALID_PARAMETER_VALUE"
+    assert shown(ec2, start(ebs, ParentSnapshotId=secret))["Encrypted"]
 
 
 def test_a_parent_must_be_there_whole_and_no_larger(cloud: Cloud, ebs: Any) -> None:

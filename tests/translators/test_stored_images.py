@@ -143,6 +143,14 @@ def test_a_name_that_is_taken_fails_the_image(cloud: Cloud, refused: Any) -> Non
         cloud.ec2.create_restore_image_task(Bucket=BUCKET, ObjectKey=file.name, Name="mine")
 
 
+def test_the_accounts_default_of_encryption_holds_for_what_is_restored(cloud: Cloud) -> None:
+    file = stored(cloud)
+    cloud.ec2.enable_ebs_encryption_by_default()
+    (mapping,) = restored(cloud, file, Name="closed")["BlockDeviceMappings"]
+    (snapshot,) = cloud.ec2.describe_snapshots(SnapshotIds=[mapping["Ebs"]["SnapshotId"]])["Snapshots"]
+    assert snapshot["Encrypted"] is mapping["Ebs"]["Encrypted"] is True and "KmsKeyId" in snapshot
+
+
 @pytest.mark.parametrize("steps", [0, 1, 2, 3])
 def test_an_image_that_is_deregistered_while_it_is_restored_leaves_nothing(cloud: Cloud, steps: int) -> None:
     file = stored(cloud)

@@ -13,6 +13,7 @@ from tests.engine.drivers.ceph_pools import a_pool
 from tests.engine.drivers.test_storage_contract import REAL
 
 ALL = 2**36
+KEY = "0123456789abcdef" * 4
 ONE, TWO, THREE = (bytes([n]) * BLOCK for n in (1, 2, 3))
 
 
@@ -25,23 +26,32 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockSto
         yield Qcow2(tmp_path / "store") if request.param == "qcow2" else Simulated().storages["zone-1"]
 
 
-def make(storage: BlockStorage, id: str, blocks: dict[int, bytes], parent: str | None = None, size: int = 1) -> None:
+def make(
+    storage: BlockStorage,
+    id: str,
+    blocks: dict[int, bytes],
+    parent: str | None = None,
+    size: int = 1,
+    key: str | None = None,
+) -> None:
     for number, data in blocks.items():
-        storage.write_draft(id, number * BLOCK, data)
-    while not storage.complete_draft(id, size, parent):
+        storage.write_draft(id, number * BLOCK, data, key)
+    while not storage.complete_draft(id, size, parent, key):
         pass
 
 
-def blocks(storage: BlockStorage, id: str, since: str | None = None, first: int = 0) -> list[int]:
+def blocks(
+    storage: BlockStorage, id: str, since: str | None = None, first: int = 0, key: str | None = None
+) -> list[int]:
     found = []
-    for offset, length in storage.snapshot_extents(id, first * BLOCK, ALL, since):
+    for offset, length in storage.snapshot_extents(id, first * BLOCK, ALL, since, key):
         found += range(offset // BLOCK, -(-(offset + length) // BLOCK))
     assert found == sorted(found)
     return list(dict.fromkeys(found))
 
 
-def read(storage: BlockStorage, id: str, number: int) -> bytes:
-    return storage.read_snapshot(id, number * BLOCK, BLOCK)
+def read(storage: BlockStorage, id: str, number: int, key: str | None = None) -> bytes:
+    return storage.read_snapshot(id, number * BLOCK, BLOCK, key)
 
 
 def test_what_was_written_is_read_back_from_the_complete_snapshot(storage: BlockStorage) -> None:
@@ -139,6 +149,33 @@ def test_completing_again_changes_nothing(storage: BlockStorage) -> None:
     with pytest.raises(DriverError) as caught:
         make(storage, "snap-2", {0: ONE}, parent="snap-0")
     assert not isinstance(caught.value, Refused)
+
+
+def test_encrypted_snapshots_are_written_compared_and_read_with_their_key(storage: BlockStorage) -> None:
+    make(storage, "snap-1", {0: ONE, 5: TWO}, key=KEY)
+    storage.write_draft("snap-2", 5 * BLOCK, THREE, KEY)
+    assert list(storage.draft_digests("snap-2", KEY)) == [(5 * BLOCK, hashlib.sha256(THREE).digest())]
+    make(storage, "snap-2", {}, parent="snap-1", size=2, key=KEY)
+    storage.ensure_disk(Disk("vol-1", 2, "snap-2", KEY))
+    storage.ensure_snapshot("snap-3", "vol-1", KEY)
+    assert [read(storage, "snap-3", n, KEY) for n in (0, 1, 5)] == [ONE, bytes(BLOCK), THREE]
+    assert blocks(storage, "snap-3", key=KEY) == [0, 5]
+    assert blocks(storage, "snap-3", since="snap-1", key=KEY) == [5]
+    for wrong in (lambda: read(storage, "snap-3", 0, KEY[::-1]), lambda: read(storage, "snap-3", 0)):
+        with pytest.raises(DriverError):
+            wrong()
+    with pytest.raises(DriverError):
+        blocks(storage, "snap-3")
+
+
+def test_only_both_of_a_snapshot_and_its_parent_are_encrypted(storage: BlockStorage) -> None:
+    make(storage, "snap-1", {0: ONE}, key=KEY)
+    make(storage, "snap-2", {0: ONE})
+    for parent, key in (("snap-1", None), ("snap-2", KEY)):
+        with pytest.raises(Refused):
+            make(storage, "snap-3", {}, parent=parent, key=key)
+    with pytest.raises(Refused):
+        blocks(storage, "snap-1", since="snap-2", key=KEY)
 
 
 def test_a_disk_is_made_of_what_was_written(storage: BlockStorage) -> None:

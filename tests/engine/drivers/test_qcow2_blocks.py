@@ -1,5 +1,6 @@
 """Snapshots in qcow2 files, read and written block by block."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from engine.drivers.base import BLOCK, Disk, DriverError, Refused
 from engine.drivers.nbd import Nbd
 from engine.drivers.qcow2 import Qcow2
 from tests.engine.drivers.images import write_guest
-from tests.engine.drivers.test_block_contract import ONE, THREE, TWO, blocks, make, read
+from tests.engine.drivers.test_block_contract import KEY, ONE, THREE, TWO, blocks, make, read
 from tests.engine.drivers.test_storage_contract import needs_qemu_img
 
 pytestmark = [pytest.mark.acceptance, needs_qemu_img]
@@ -59,6 +60,33 @@ def test_a_complete_draft_is_a_sound_layer_and_leaves_nothing(storage: Qcow2, tm
     storage.remove_snapshot("snap-2")
     storage.remove_snapshot("snap-1")
     assert [p.name for room in ("snapshots", "sources") for p in (tmp_path / room).glob("[!.]*")] == []
+
+
+def test_nothing_of_an_encrypted_draft_lies_open_on_the_host(storage: Qcow2, tmp_path: Path) -> None:
+    marked, digest = b"Groundfog".ljust(BLOCK, b"!"), hashlib.sha256(b"Groundfog".ljust(BLOCK, b"!")).digest()
+
+    def shown() -> list[str]:
+        files = {path.name: path.read_bytes() for path in (tmp_path / "snapshots").iterdir()}
+        return [name for name, data in files.items() if any(open in data for open in (marked[:9], b"!!!!", digest))]
+
+    for id in ("snap-1", "snap-2"):
+        for number in (0, 1):
+            storage.write_draft(id, number * BLOCK, marked, KEY)
+    drafts = [(tmp_path / f"snapshots/{id}.draft").read_bytes() for id in ("snap-1", "snap-2")]
+    pieces = [draft[at : at + BLOCK] for draft in drafts for at in (0, BLOCK)]
+    assert len(set(pieces)) == 4 and shown() == []  # equal blocks are not told by what lies there
+    make(storage, "snap-1", {}, key=KEY)
+    assert read(storage, "snap-1", 1, KEY) == marked and shown() == []
+    with pytest.raises(Refused, match="was lost"):
+        storage.complete_draft("snap-2", 1, None, KEY[::-1])
+
+
+def test_no_process_shows_the_key_while_it_reads(storage: Qcow2) -> None:
+    make(storage, "snap-1", {0: ONE}, key=KEY)
+    assert read(storage, "snap-1", 0, KEY) == ONE
+    ((served, _),) = storage._readers._open.values()
+    process = Path(f"/proc/{served._process.pid}")
+    assert all(KEY.encode() not in (process / name).read_bytes() for name in ("cmdline", "environ"))
 
 
 def test_a_long_draft_is_completed_by_and_by(storage: Qcow2, monkeypatch: pytest.MonkeyPatch) -> None:

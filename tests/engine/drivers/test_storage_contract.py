@@ -79,6 +79,8 @@ def test_a_file_of_ours_is_adopted_as_a_snapshot_which_then_does_not_need_its_na
     file = tmp_path / "converted.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", file, "2G"], check=True)
     storage.adopt_snapshot("snap-1", file)
+    with pytest.raises(Refused):
+        storage.adopt_snapshot("snap-2", file, "a key of a file that has none")
     file.unlink()
     storage.adopt_snapshot("snap-1", file)
     assert storage.snapshot_size_gib("snap-1") == 2
