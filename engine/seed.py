@@ -23,6 +23,7 @@ The seed file (TOML or YAML) may name any of these; what it leaves out gets a de
 import secrets
 import string
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -152,6 +153,7 @@ def aws_regions() -> dict[str, SeedRegion]:
     }
 
 
+@cache
 def _table() -> dict[str, list[str]]:
     return dict(tomllib.loads(Path(__file__).with_name("regions.toml").read_text())["regions"])
 

@@ -9,7 +9,7 @@ import pytest
 from engine.drivers.networking import FilterRule, Rule
 from engine.drivers.ovn_log import AclLog
 from tests.acceptance.two_networks import ANY, APP, EVERYWHERE, OUT, WEB, Guests, TwoNetworks
-from tests.acceptance.wire import heard, router_mac, settle
+from tests.acceptance.wire import eventually, heard, router_mac, settle
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("prepared_host")]
 
@@ -35,7 +35,7 @@ def test_lines_decide_in_the_order_of_their_numbers(cloud: TwoNetworks, guests: 
     deny = FilterRule(90, "in", False, "6", f"{APP}/32", 80, 80)
     with filtered(cloud, IN, OUTWARDS, deny):
         assert not guests.app.ask(WEB, 80)
-        assert guests.app.ping(WEB)
+        assert eventually(lambda: guests.app.ping(WEB))
     with filtered(cloud, IN, OUTWARDS, replace(deny, number=110)):
         assert guests.app.reaches(WEB, 80)
 
@@ -53,7 +53,7 @@ def test_lines_know_types_of_icmp(cloud: TwoNetworks, guests: Guests) -> None:
     with filtered(cloud, FilterRule(1, "in", True, "1", EVERYWHERE, 13), OUTWARDS):
         assert not guests.app.ping(WEB)
     with filtered(cloud, FilterRule(1, "in", True, "1", EVERYWHERE, 8), OUTWARDS):
-        assert guests.app.ping(WEB)
+        assert eventually(lambda: guests.app.ping(WEB))
 
 
 def test_a_guest_with_a_wider_netmask_does_not_step_around_the_router(cloud: TwoNetworks, guests: Guests) -> None:
@@ -114,7 +114,7 @@ def test_a_logged_network_tells_of_what_enters_and_what_leaves_and_lets_the_same
         assert not guests.web.ask(APP, 5432)
         assert not guests.app.ask(WEB, 80)
         assert not guests.web.ask(APP, 5434)
-        assert guests.app.ping(WEB)
+        assert eventually(lambda: guests.app.ping(WEB))
     drops = [drop for drop in AclLog().between(begun, time.time()) if drop.network == cloud.network.id]
     told = {(drop.flow.source, drop.flow.destination_port, drop.leaving, drop.kept_in) for drop in drops}
     assert told == {(WEB, 5432, True, True), (APP, 80, True, False), (WEB, 5434, False, False)}

@@ -23,7 +23,7 @@ from tests.acceptance.two_networks import (
     Guests,
     TwoNetworks,
 )
-from tests.acceptance.wire import Host, eventually, plugged, settle
+from tests.acceptance.wire import PATIENCE, Host, eventually, plugged, settle
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("prepared_host")]
 
@@ -46,7 +46,7 @@ def test_a_nat_gateway_leads_out_by_its_public_address_and_lets_nobody_in(
 ) -> None:
     with cloud.network_as(private_second(cloud)):
         assert eventually(lambda: guests.app.ask(OUTSIDER, 80)) == [outsider.name, OTHER_PUBLIC]
-        assert guests.app.ping(OUTSIDER)
+        assert eventually(lambda: guests.app.ping(OUTSIDER))
         assert not outsider.ask(OTHER_PUBLIC, 5432)
         assert not outsider.ping(OTHER_PUBLIC) and not guests.web.ping(INNER) and not guests.app.ping(INNER)
         assert not guests.web.ask(OUTSIDER, 80), "its subnet has no route to the gateway"
@@ -104,11 +104,11 @@ def test_a_draining_address_keeps_its_connections_and_gets_no_new_ones(
                 assert far.getpeername()[0] == WEB_PUBLIC and hears(near, far) and hears(far, near)
                 draining = replace(several, draining=(more[0],))
                 with cloud.network_as(replace(network, nat_gateways=(draining,))):
-                    assert guests.app.ask(OUTSIDER, 80) == [outsider.name, OTHER_PUBLIC]
+                    assert eventually(lambda: guests.app.ask(OUTSIDER, 80)) == [outsider.name, OTHER_PUBLIC]
                     assert hears(near, far) and hears(far, near)
                 with cloud.network_as(network):
-                    assert guests.app.ask(OUTSIDER, 80) == [outsider.name, OTHER_PUBLIC]
-                    assert not hears(near, far)
+                    assert eventually(lambda: guests.app.ask(OUTSIDER, 80)) == [outsider.name, OTHER_PUBLIC]
+                    assert not hears(near, far, seconds=1)
         finally:
             guests.app.become(f"{APP}/24", "10.77.2.1")
 
@@ -123,9 +123,9 @@ def connected(client: Host, server: Host, port: int) -> Iterator[tuple[socket.so
                 yield near, far
 
 
-def hears(speaker: socket.socket, listener: socket.socket) -> bool:
+def hears(speaker: socket.socket, listener: socket.socket, seconds: float = PATIENCE) -> bool:
     """Say whether what is said at one end of a connection arrives at the other."""
-    listener.settimeout(1)
+    listener.settimeout(seconds)
     with suppress(OSError):
         speaker.sendall(b"x")
         return listener.recv(1) == b"x"

@@ -51,7 +51,7 @@ def test_they_talk_across_subnets_by_the_router_of_the_network(cloud: TwoNetwork
         assert eventually(lambda: guests.app.ask(METAL, 80)) == [metal.name, APP]
         assert not guests.web.ask(APP, 80), "the rule names the machine alone"
     assert not metal.ask(APP, 80)
-    assert metal.ping("10.77.1.1")
+    assert eventually(lambda: metal.ping("10.77.1.1"))
 
 
 def test_a_trace_to_a_machine_ends_on_the_wire(cloud: TwoNetworks, guests: Guests, metal: Host) -> None:

@@ -105,18 +105,22 @@ class TwoNetworks:
         before = next(p for p in (self.web_port, self.app_port, self.shut_port, self.twin_port) if p.id == port.id)
         self.ovn.ensure_port(port)
         settle()
-        yield
-        self.ovn.ensure_port(before)
-        settle()
+        try:
+            yield
+        finally:
+            self.ovn.ensure_port(before)
+            settle()
 
     @contextmanager
     def group(self, group: Group) -> Iterator[None]:
         before = next(g for g in (self.web, self.app, self.shut, self.twin) if g.id == group.id)
         self.ovn.ensure_group(group)
         settle()
-        yield
-        self.ovn.ensure_group(before)
-        settle()
+        try:
+            yield
+        finally:
+            self.ovn.ensure_group(before)
+            settle()
 
 
 class Guests:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from engine import tasks
 from engine.drivers.base import DriverError
-from engine.state import Task
+from engine.state import Host, Task
 from engine.tasks import LEASE, Engine, Job, Wait
 from engine.wakeup import Datagram, InProcess
 from engine.worker import Worker
@@ -155,8 +155,12 @@ def test_a_commit_that_starts_a_task_wakes_a_worker_in_this_process(cloud: Cloud
     worker = Worker(Engine(cloud.database, cloud.drivers, cloud.settings), wakeup, 1)
     worker.start()
     try:
-        (id,) = launch(cloud)
         deadline = time.monotonic() + 20
+        # Whatever is off when the host is seen for the first time was on before, and is started again.
+        while not all(cloud.look(lambda db: db.scalars(select(Host.boot_id)).all())):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (id,) = launch(cloud)
         while state(cloud, id) != "running":
             assert time.monotonic() < deadline
             time.sleep(0.01)
