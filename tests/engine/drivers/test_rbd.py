@@ -10,13 +10,19 @@ import pytest
 from engine.ceph.session import Ceph
 from engine.drivers import rbd
 from engine.drivers.base import Disk, DriverError, Refused
+from engine.drivers.programs import TookTooLong
+from engine.drivers.qcow2 import Qcow2
 from engine.drivers.rbd import Rbd
+from engine.store_transfers import carry
+from settings import Settings
 from tests.acceptance.ceph import POOL, USER, Cluster
 from tests.engine.drivers.ceph_pools import Pool, a_pool
 from tests.engine.drivers.hosts import wait_until
 from tests.engine.drivers.images import SIGN_OF_LIFE, write_guest
 
 pytestmark = pytest.mark.acceptance
+
+MIB, GIB = 2**20, 2**30
 
 
 @pytest.fixture
@@ -175,6 +181,46 @@ def test_a_failed_import_leaves_nothing(pool: Pool, storage: Rbd, image: Path, m
         storage.import_snapshot("snap-1", image)
     assert storage.list_snapshots() == set()
     pool.becomes_empty()
+
+
+def test_a_file_that_takes_longer_than_a_step_may_is_not_adopted(
+    pool: Pool, storage: Rbd, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_long(*command: str, limit: float | None = None) -> str:
+        raise TookTooLong(f"longer than {limit} seconds")
+
+    monkeypatch.setattr(rbd, "run", take_long)
+    with pytest.raises(Refused, match="in a minute"):
+        storage.adopt_snapshot("snap-1", image)
+    assert storage.list_snapshots() == set()
+
+
+def test_what_changed_is_told_though_the_snapshot_between_was_removed(pool: Pool, storage: Rbd) -> None:
+    storage.ensure_disk(Disk("vol-1", 1))
+    pool.write("vol-1", 1)
+    storage.ensure_snapshot("snap-1", "vol-1")
+    pool.write("vol-1", 2, "8M")
+    storage.ensure_snapshot("snap-2", "vol-1")
+    storage.ensure_disk(Disk("vol-2", 1, "snap-2"))
+    pool.write("vol-2", 3, "16M")
+    storage.ensure_snapshot("snap-3", "vol-2")
+    changed = [(8 * MIB, 4 * MIB), (16 * MIB, 4 * MIB)]
+    for one, other in (("snap-3", "snap-1"), ("snap-1", "snap-3")):
+        assert list(storage.snapshot_extents(one, 0, GIB, other)) == changed
+    storage.remove_snapshot("snap-2")
+    for one, other in (("snap-3", "snap-1"), ("snap-1", "snap-3")):
+        assert set(storage.snapshot_extents(one, 0, GIB, other)) >= set(changed)
+
+
+def test_files_and_ceph_exchange_snapshots_whole(pool: Pool, storage: Rbd, image: Path, tmp_path: Path) -> None:
+    files, settings = Qcow2(tmp_path / "store"), Settings(data=tmp_path, disk_reserved_gib=0)
+    files.import_snapshot("snap-1", image)
+    assert carry(files, "snap-1", storage, "snap-2", 1, settings)
+    assert carry(storage, "snap-2", files, "snap-3", 1, settings)
+    held = files.read_snapshot("snap-1", 0, 4 * MIB)
+    assert SIGN_OF_LIFE in held[:512]
+    assert held == storage.read_snapshot("snap-2", 0, 4 * MIB) == files.read_snapshot("snap-3", 0, 4 * MIB)
+    storage.ensure_disk(Disk("vol-1", 1, "snap-2"))
 
 
 @pytest.mark.parametrize("id", ["../vol-1", "a/b", "", ".hidden", "-f", "a@b", "a.b"])
