@@ -5,12 +5,13 @@ import tarfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
 
-from engine.state import ExportDisk, Snapshot
+from engine.state import ExportDisk, Snapshot, timestamp
 from tests.cloud import IMAGE, REGION, Cloud
 from tests.engine import imports
 from tests.translators.test_instances import launch
@@ -95,6 +96,10 @@ def cancelling(cloud: Cloud) -> str:
     cloud.run_steps(1)
     cloud.ec2.cancel_export_task(ExportTaskId=id)
     return id
+
+
+def days_ago(days: int) -> str:
+    return timestamp(datetime.now(UTC) - timedelta(days=days))
 
 
 def image_task(cloud: Cloud, id: str) -> dict[str, Any]:

@@ -66,6 +66,14 @@ def test_removing_a_disk_twice_is_fine(storage: Storage) -> None:
     assert storage.list_disks() == set()
 
 
+def test_a_snapshot_is_located_as_long_as_it_is_kept(storage: Storage, image: Path) -> None:
+    storage.import_snapshot("snap-1", image)
+    assert storage.locate_snapshot("snap-1").name
+    storage.remove_snapshot("snap-1")
+    with pytest.raises(DriverError, match="snap-1"):
+        storage.locate_snapshot("snap-1")
+
+
 def test_an_image_becomes_a_snapshot_whose_size_is_rounded_up(storage: Storage, image: Path) -> None:
     assert storage.import_snapshot("snap-1", image) == 1
     assert storage.import_snapshot("snap-1", image) == 1
