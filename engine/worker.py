@@ -1,4 +1,4 @@
-"""The worker: threads that run tasks, one that reconciles, and one that fetches consoles."""
+"""The worker: threads that run tasks, one that reconciles, one that compacts disks, and one that fetches consoles."""
 
 import base64
 import math
@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import select
 
 from engine import tasks
+from engine.compaction import compact
 from engine.deployment import Deployment, open_deployment, register_hosts
 from engine.drivers.base import Drivers
 from engine.fleet import drivers_of
@@ -29,6 +30,7 @@ _POLL = 1.0
 _ROUND = 30.0
 """Seconds between two rounds of the reconciler."""
 _CONSOLE_EVERY = 1.0
+_COMPACT_EVERY = 600.0
 
 
 class Worker:
@@ -60,6 +62,7 @@ class Worker:
             thread = threading.Thread(target=loop, daemon=True, name=loop.__name__)
             thread.start()
             self._threads.append(thread)
+        threading.Thread(target=self._compact, daemon=True, name="_compact").start()
 
     def stop(self) -> None:
         self._ending.set()
@@ -127,6 +130,14 @@ class Worker:
                 due = time.monotonic() + 2
             self._look.wait(max(0.1, due - time.monotonic()))
             self._look.clear()
+
+    def _compact(self) -> None:
+        """It may be at a disk for as long as copying that takes, so nobody waits for its end."""
+        while not self._ending.wait(_COMPACT_EVERY):
+            try:
+                compact(self._engine, self._ending.is_set)
+            except Exception as error:
+                log.warning("cannot compact disks now", error=repr(error))
 
     def _watch_consoles(self) -> None:
         while not self._ending.wait(_CONSOLE_EVERY):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, String, and_, exists, literal, or_, select
+from sqlalchemy import ColumnElement, String, and_, case, exists, literal, or_, select
 
 from engine.state import (
     Address,
@@ -32,6 +32,8 @@ _group = and_(_card, InterfaceGroup.interface_id == NetworkInterface.id, Securit
 _card_tag = and_(_card, Tag.resource_id == NetworkInterface.id)
 
 _card_name = private_dns_name_of(NetworkInterface.private_ip, NetworkInterface.region)
+
+_firmware = case((Instance.boot_mode.startswith("uefi"), "uefi"), else_="legacy-bios")
 
 _STATES = {
     "0": "pending",
@@ -160,7 +162,7 @@ FILTERS: Filters = {
     "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id": _NEVER,
     "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn": _NEVER,
     "client-token": Instance.client_token,
-    "current-instance-boot-mode": constant("legacy-bios"),
+    "current-instance-boot-mode": _firmware,
     "dns-name": _public_dns,
     "ebs-optimized": Instance.ebs_optimized,
     "ena-support": Instance.ena_support,

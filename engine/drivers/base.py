@@ -109,6 +109,15 @@ class Storage(Protocol):
         """
         ...
 
+    def compact(self, disk_id: str, beyond: int, key: str | None = None) -> None:
+        """Make a disk quick again of which many snapshots were taken and removed, also while a machine has it.
+
+        Nothing for one that is read through no more than ``beyond`` layers, nor while another disk of the backend is
+        being compacted. Takes as long as copying what the removed snapshots had to themselves, which may be longer than
+        CALL_LIMIT: call it where nothing else waits, not from a step. Raise DriverError when there is no such disk.
+        """
+        ...
+
     def copy_snapshot(self, id: str, source_id: str, key: str | None = None) -> None:
         """Make another snapshot with the same content, without copying data where the backend can.
 

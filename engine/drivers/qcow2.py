@@ -22,6 +22,7 @@ from engine.drivers.qcow2_encryption import alone, encrypt, encrypted, qemu_img
 from engine.drivers.qcow2_extents import Extent, that_differ, with_data
 from engine.drivers.qcow2_header import read_header
 from engine.drivers.qcow2_layers import FROZEN, WRITTEN, Layers, link, partials_of, sync
+from engine.drivers.qcow2_merging import merge_layers
 from engine.drivers.qemu_nbd import Readers
 
 
@@ -88,6 +89,14 @@ class Qcow2:
             elif files:
                 _grow_over(files[-1], key)
             _change(snapshot, lambda: snapshot.chmod(FROZEN))
+
+    def compact(self, disk_id: str, beyond: int, key: str | None = None) -> None:
+        """Merge the layers of a disk that no snapshot and no clone needs, except for the one it is written to."""
+        if len(_below(self._present_file(disk_id))) <= beyond:
+            return
+        with self._layers.nobody_merges() as alone:
+            if alone:
+                merge_layers(self._layers, self._disk_path(disk_id), self._files(disk_id), key)
 
     def import_snapshot(self, id: str, file: Path) -> int:
         """Convert an image (raw or ISO, qcow2, vmdk, vhd, vhdx, vdi); return its virtual size in GiB, rounded up.

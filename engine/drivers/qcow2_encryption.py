@@ -5,6 +5,7 @@ it.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from engine.drivers.base import CALL_LIMIT, DriverError, Refused
@@ -64,6 +65,28 @@ def _node(file: Path, below: dict[str, object] | None, encrypted: bool) -> dict[
     if encrypted:
         node["encrypt"] = {"key-secret": "key"}
     return node
+
+
+def added_to(target: Path, layer: Path, key: str | None) -> tuple[str, ...]:
+    """Return qemu-img convert's words for a layer's own data into a file that is there, upon what is below that."""
+    below = read_header(target).below
+    if below is None:
+        raise Refused(f"cannot add to {target}: it is upon nothing")
+    only_own = ("-n", "-B", str(below), "-F", "qcow2")
+    if not key:
+        return (*only_own, "-f", "qcow2", "-O", "qcow2", str(layer), str(target))
+    return (*only_own, "--target-image-opts", *whole(layer, key), _option(_with_those_below(target)))
+
+
+def _option(node: Mapping[str, object], at: str = "") -> str:
+    """Return a node in the words of --image-opts, which has no other way to name what is below a target."""
+    words = []
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            words.append(_option(value, f"{at}{name}."))
+        elif value is not None:
+            words.append(f"{at}{name}={str(value).replace(',', ',,')}")
+    return ",".join(words)
 
 
 def encrypt(source: Path, target: Path, key: str) -> None:

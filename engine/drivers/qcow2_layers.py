@@ -59,6 +59,37 @@ class Layers:
         finally:
             self._drop(partial)
 
+    @contextmanager
+    def replacing(self, name: Path, disk: Path) -> Iterator[Path]:
+        """Give a name to write to, which takes the place of a layer that reads the same once the block succeeds.
+
+        What a crash leaves counts as the disk's.
+        """
+        partial, doomed = _partial_name(disk), _partial_name(disk)
+        try:
+            yield partial
+            partial.chmod(FROZEN)
+            sync(partial)
+            with _locked(self._sources / ".names"):  # the disk may be going: its names must not come back
+                link(name, doomed)
+                partial.rename(name)
+            sync(name.parent)
+        except OSError as error:
+            raise DriverError(f"cannot replace {name}: {error}") from error
+        finally:
+            self._drop(doomed)
+            self._drop(partial)
+
+    @contextmanager
+    def nobody_merges(self) -> Iterator[bool]:
+        """Say whether no thread of any process merges layers, and keep it so meanwhile, on all hosts as above."""
+        with _locked(self._sources / ".merging", wait=False) as alone:
+            yield alone
+
+    def owns(self, name: Path) -> bool:
+        """Say whether a path in a header is the name that one of our layers has for the one below."""
+        return name.parent == self._sources
+
     def cover(self, partial: Path, below: Path, size: str, key: str | None = None) -> Header:
         """Make an empty layer of a disk or snapshot upon the one named ``below``, and return that one's header.
 
@@ -87,29 +118,30 @@ class Layers:
         self._drop(doomed)
 
     def _drop(self, doomed: Path) -> None:
-        """Remove a name that nobody links any more; the lowest layer goes first, so a crash leaves the way to it."""
-        names = [doomed]
-        while (below := self._lose(names[-1])) is not None:
-            names.append(below)
-        for name in reversed(names):
-            _remove(name)
+        """Remove a name that nobody links any more; the lowest layer goes first, so a crash leaves the way to it.
 
-    def _lose(self, name: Path) -> Path | None:
-        """Remove one of several names of a layer; of its last name return that of the layer below, which goes as well.
-
-        Of two who remove the two last names of a layer, one has to see that he is the last.
+        Of two who remove the two last names of a layer, one has to see that he is the last; and what goes is not to be
+        replaced meanwhile.
         """
         with _locked(self._sources / ".names"):
-            try:
-                if name.stat().st_nlink > 1:
-                    name.unlink()
-                    return None
-                below = read_header(name).below
-            except (FileNotFoundError, NotALayer):
+            names = [doomed]
+            while (below := self._lose(names[-1])) is not None:
+                names.append(below)
+            for name in reversed(names):
+                _remove(name)
+
+    def _lose(self, name: Path) -> Path | None:
+        """Remove one of several names of a layer; of its last name return that of the layer below, which goes too."""
+        try:
+            if name.stat().st_nlink > 1:
+                name.unlink()
                 return None
-            except OSError as error:
-                raise DriverError(f"cannot remove {name}: {error}") from error
-        return below if below is not None and below.parent == self._sources else None
+            below = read_header(name).below
+        except (FileNotFoundError, NotALayer):
+            return None
+        except OSError as error:
+            raise DriverError(f"cannot remove {name}: {error}") from error
+        return below if below is not None and self.owns(below) else None
 
 
 def link(present: Path, name: Path) -> None:
@@ -139,12 +171,19 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Hold a lock that goes with its process. Not on the layers themselves: NFS would take it for one of QEMU's."""
+def _locked(file: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock that goes with its process; say whether it is held, where it was not to be waited for.
+
+    Not on the layers themselves: NFS would take it for one of QEMU's.
+    """
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, WRITTEN)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        held = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            held = False
+        yield held
     finally:
         os.close(descriptor)
 

@@ -95,6 +95,11 @@ class SimulatedStorage:
             self.snapshot_keys[id] = key
             self._places[disk_id] = f"{disk_id}.{uuid4().hex[:8]}"
 
+    def compact(self, disk_id: str, beyond: int, key: str | None = None) -> None:
+        """Do nothing: there are no layers."""
+        with self._faults.change("compact"):
+            self.locate_disk(disk_id)
+
     def copy_snapshot(self, id: str, source_id: str, key: str | None = None) -> None:
         with self._faults.change("copy_snapshot"):
             if id not in self._snapshots:

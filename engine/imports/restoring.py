@@ -57,6 +57,7 @@ def complete(db: Session, task: RestoreImageTask, made: Sequence[tuple[str, int]
                 image_id=image.id, device=disk["device"], snapshot_id=id, virtual_name=disk["virtual_name"],
                 size=max(disk["size"], least), volume_type=disk["volume_type"], iops=disk["iops"],
                 throughput=disk["throughput"], delete_on_termination=disk["delete_on_termination"],
+                encrypted=bool(id) and task.encrypted,
             )
         )  # fmt: skip
     image.state = "available"

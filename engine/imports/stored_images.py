@@ -43,7 +43,7 @@ class StoredImage(BaseModel):
     description: str = Field(default="", max_length=255)
     architecture: Literal["i386", "x86_64"]
     platform: Literal["", "windows"] = ""
-    boot_mode: Literal["", "legacy-bios", "uefi-preferred"] = ""
+    boot_mode: Literal["", "legacy-bios", "uefi", "uefi-preferred"] = ""
     root_device_name: _Device
     virtualization_type: Literal["hvm"] = "hvm"
     ena_support: bool = True

@@ -215,6 +215,8 @@ def test_the_boot_mode_of_an_image_is_that_of_its_machines(
     cloud.settle()
     (instance,) = ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"]
     assert (instance.get("BootMode", ""), instance["CurrentInstanceBootMode"]) == (asked, current)
+    chosen = [{"Name": "current-instance-boot-mode", "Values": [current]}]
+    assert ec2.describe_instances(Filters=chosen)["Reservations"][0]["Instances"][0]["InstanceId"] == id
     assert machine_of(cloud.engine, id).firmware == current.removeprefix("legacy-")
     with refused("UnsupportedOperation"):
         ec2.get_instance_uefi_data(InstanceId=id)

@@ -205,6 +205,28 @@ def test_a_guest_boots_from_an_encrypted_disk_and_writes_on_after_live_snapshots
     assert not secret_is_known(guest.boot)
 
 
+def test_a_guest_goes_on_while_the_layers_of_its_disk_are_merged(guest: Guest) -> None:
+    storage = guest.host.storage
+    for number in range(4):
+        guest.snapshot(f"snap-{number}")
+        guest.wait_for_more(10)
+    for number in (0, 1, 2):
+        storage.remove_snapshot(f"snap-{number}-0")
+    before = len(storage.locate_disk(guest.boot.disk_id).below)
+    storage.compact(guest.boot.disk_id, 1, KEY)
+    assert len(storage.locate_disk(guest.boot.disk_id).below) < before
+    guest.wait_for_more()
+    guest.snapshot("snap-later")
+    guest.wait_for_more()
+    guest.host.compute.stop_machine(guest.machine.id, force=True)
+    assert guest.blocks(guest.boot.disk_id) >= guest.written()
+    guest.machine = located(guest.host, guest.machine)
+    guest.host.compute.ensure_machine(guest.machine)
+    guest.wait_for_more()
+    storage.compact(guest.boot.disk_id, 1, KEY)
+    guest.wait_for_more()
+
+
 def test_an_encrypted_disk_is_plugged_written_moved_grown_and_unplugged(guest: Guest) -> None:
     more = guest.disk("vol-more", "vdb")
     plugged = replace(guest.machine, disks=(guest.boot, more))

@@ -125,6 +125,35 @@ def test_each_snapshot_holds_the_first_blocks_up_to_its_moment_and_no_acknowledg
     writer.check()
 
 
+def test_layers_are_merged_beside_a_guest_but_for_the_one_that_it_writes_still(writer: Writer) -> None:
+    storage, disk = writer.host.storage, writer.machine.disks[0].disk_id
+    for number in range(3):
+        writer.freeze(f"snap-{number}")
+        writer.move()
+        writer.wait_for_more()
+    writer.freeze("snap-3")  # until it is moved, the guest writes below its disk's own layer
+    for number in range(4):
+        storage.remove_snapshot(f"snap-{number}")
+    with pytest.raises(DriverError, match="lock"):
+        storage.compact(disk, 1)
+    writer.wait_for_more()
+    writer.move()
+    writer.wait_for_more()
+    before = len(list(writer.store.rglob("*.qcow2")))
+    storage.compact(disk, 1)
+    assert len(list(writer.store.rglob("*.qcow2"))) < before
+    writer.wait_for_more()
+    writer.freeze("snap-4")
+    writer.move()
+    writer.wait_for_more()
+    assert writer.blocks_of_snapshot("snap-4")
+    writer.check()
+    writer.kill()
+    assert writer.blocks() >= writer.acknowledged()
+    writer.start()
+    writer.check()
+
+
 def test_a_guest_that_dies_between_freeze_and_move_goes_on_where_it_was(writer: Writer) -> None:
     writer.freeze("snap-1")
     writer.wait_for_more()

@@ -1,6 +1,5 @@
 """What snapshots of qcow2 disks hold, whatever comes and goes, and whenever a process dies."""
 
-import re
 import shutil
 import subprocess
 import time
@@ -10,67 +9,14 @@ from pathlib import Path
 import pytest
 
 from engine.drivers.base import Disk
-from engine.drivers.qcow2 import Qcow2
 from tests.engine.drivers.images import write_guest
 from tests.engine.drivers.kills import killed_at_every_step
+from tests.engine.drivers.stores import Store, make_written_disk, qemu_io
 
 pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.skipif(not shutil.which("qemu-io"), reason="qemu-utils is not installed"),
 ]
-
-
-class Store:
-    """A storage with the means to write and read its disks."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.renew()
-
-    def renew(self) -> None:
-        shutil.rmtree(self.directory, ignore_errors=True)
-        self.storage = Qcow2(self.directory)
-
-    def write(self, disk_id: str, pattern: int, at: str = "0") -> None:
-        """Write 1 MiB of a byte."""
-        _io(self.storage.locate_disk(disk_id).name, f"write -P {pattern} {at} 1M")
-
-    def holds(self, path: str | Path, *patterns: int) -> bool:
-        """Say whether the file reads as a MiB of each byte."""
-        return all(_io(str(path), f"read -P {each} {number}M 1M") for number, each in enumerate(patterns))
-
-    def disk_holds(self, disk_id: str, *patterns: int) -> bool:
-        return self.holds(self.storage.locate_disk(disk_id).name, *patterns)
-
-    def snapshot_holds(self, id: str, *patterns: int) -> bool:
-        return self.holds(self.directory / f"snapshots/{id}.qcow2", *patterns)
-
-    def files(self) -> list[Path]:
-        return [path for path in self.directory.rglob("[!.]*") if path.is_file()]
-
-    def check(self) -> None:
-        """Check every whole file, and that each name in sources/ is that of exactly one other file's lower layer."""
-        files = self.files()
-        for path in files:
-            if path.suffix == ".qcow2":
-                subprocess.run(["qemu-img", "check", "-q", str(path)], check=True)
-        below = [_below(path) for path in {path.stat().st_ino: path for path in files}.values()]
-        sources = [str(path) for path in files if path.parent.name == "sources"]
-        assert [below.count(source) for source in sources] == [1] * len(sources)
-
-    def empty(self) -> bool:
-        return self.files() == [] and self.storage.list_disks() == self.storage.list_snapshots() == set()
-
-
-def _io(path: str, command: str) -> bool:
-    done = subprocess.run(["qemu-io", "-f", "qcow2", "-c", command, path], capture_output=True, text=True, check=True)
-    return "Pattern verification failed" not in done.stdout
-
-
-def _below(path: Path) -> str:
-    done = subprocess.run(["qemu-img", "info", "-U", str(path)], capture_output=True, text=True, check=False)
-    (*_, found) = re.findall(r"^backing file: (.*)$", done.stdout, re.MULTILINE) or [""]
-    return str(found)
 
 
 @pytest.fixture
@@ -81,12 +27,6 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     return write_guest(tmp_path / "guest.raw")
-
-
-def make_written_disk(store: Store) -> None:
-    store.renew()
-    store.storage.ensure_disk(Disk("vol-1", 1))
-    store.write("vol-1", 1)
 
 
 def test_each_snapshot_holds_what_the_disk_held_then(store: Store) -> None:
@@ -165,8 +105,8 @@ def test_a_disk_that_grew_reads_as_zeros_beyond_its_snapshot(store: Store) -> No
     store.storage.ensure_snapshot("snap-1", "vol-1")
     store.storage.ensure_disk(Disk("vol-1", 2))
     head = store.storage.locate_disk("vol-1").name
-    assert _io(head, "read -P 7 1023M 1M")
-    assert _io(head, "read -P 0 1G 1M")
+    assert qemu_io(head, "read -P 7 1023M 1M")
+    assert qemu_io(head, "read -P 0 1G 1M")
     assert store.storage.snapshot_size_gib("snap-1") == 1
     store.check()
 
@@ -176,10 +116,10 @@ def test_what_a_machine_wrote_at_the_end_of_a_disk_that_it_grew_before_it_moved_
     store.storage.ensure_snapshot("snap-1", "vol-1")
     frozen = str(store.directory / "disks/vol-1.qcow2")
     subprocess.run(["qemu-img", "resize", "-q", frozen, "3G"], check=True)
-    _io(frozen, "write -P 5 2G 1M")
+    qemu_io(frozen, "write -P 5 2G 1M")
     store.storage.ensure_snapshot("snap-1", "vol-1")
     head = store.storage.locate_disk("vol-1").name
-    assert _io(head, "read -P 5 2G 1M")
+    assert qemu_io(head, "read -P 5 2G 1M")
     store.write("vol-1", 6, "3071M")
     assert store.disk_holds("vol-1", 1, 0)
     store.check()

@@ -286,6 +286,22 @@ def test_a_removed_snapshots_id_can_be_taken_again(storage: Storage) -> None:
     assert storage.snapshot_size_gib("snap-1") == 2
 
 
+def test_a_disk_of_which_snapshots_are_gone_is_made_quick_again(storage: Storage) -> None:
+    storage.ensure_disk(Disk("vol-1", 1))
+    for number in range(5):
+        storage.ensure_snapshot(f"snap-{number}", "vol-1")
+    for number in range(4):
+        storage.remove_snapshot(f"snap-{number}")
+    for _ in range(2):
+        storage.compact("vol-1", 1)
+    assert storage.list_disks() == {"vol-1"}
+    assert storage.list_snapshots() == {"snap-4"}
+    storage.ensure_snapshot("snap-5", "vol-1")
+    storage.ensure_disk(Disk("vol-2", 1, "snap-5"))
+    with pytest.raises(DriverError):
+        storage.compact("vol-3", 1)
+
+
 def test_several_threads_may_take_snapshots_of_one_disk(storage: Storage) -> None:
     storage.ensure_disk(Disk("vol-1", 1))
     names = [f"snap-{number}" for number in range(6)]
