@@ -142,9 +142,15 @@ def test_several_volumes_are_exported_as_an_ova_that_can_be_imported(cloud: Clou
     assert found["Status"] == "completed" and len(found["SnapshotDetails"]) == 2, found
 
 
+def snapshots_made(cloud: Cloud) -> list[Any]:
+    """Return the account's snapshots but for those of the images that were there before."""
+    found = cloud.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    return [snapshot for snapshot in found if "OwnerAlias" not in snapshot]
+
+
 def test_the_disks_of_an_export_stay_until_it_is_done(cloud: Cloud) -> None:
     image = own_image(cloud)
-    (snapshot,) = cloud.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    (snapshot,) = snapshots_made(cloud)
     id = exporting(cloud, image)
     cloud.ec2.deregister_image(ImageId=image)
     cloud.ec2.delete_snapshot(SnapshotId=snapshot["SnapshotId"])
@@ -156,7 +162,7 @@ def test_the_disks_of_an_export_stay_until_it_is_done(cloud: Cloud) -> None:
 
 def test_a_snapshot_that_its_owner_deletes_before_it_is_taken_ends_the_export(cloud: Cloud) -> None:
     id = exporting_instance(cloud)
-    (one, *_) = cloud.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    (one, *_) = snapshots_made(cloud)
     cloud.ec2.delete_snapshot(SnapshotId=one["SnapshotId"])
     cloud.settle()
     assert exports.is_cancelled(cloud, id)
