@@ -8,6 +8,7 @@ from engine.snapshots import is_paused
 from engine.state import Instance, RootReplacement, Snapshot, Volume, VolumeAttachment
 from translators import tags, volume_quotas
 from translators.describe import Listing, describe, rows_of, tag_set, tags_of
+from translators.ebs_encryption import is_to_be_encrypted, sealed_key
 from translators.errors import Ec2Error, combination, invalid, refuse
 from translators.find import find
 from translators.images import block_devices, find_image, find_visible_image
@@ -162,17 +163,18 @@ def _at_launch(call: Call, old: Volume) -> _Root:
 
 
 def _make(call: Call, old: Volume, root: _Root) -> str:
-    """Add a volume of the old one's type and speed, no smaller than it, and have it made."""
+    """Add a volume of the old one's type and speed, no smaller and no less encrypted, and have it made."""
     size = max(old.size, root.least)
     kind = volume_type(old.volume_type)
     asked = old.iops if kind.iops else None, old.throughput if kind.throughput else None
     check_volume(old.volume_type, size, *asked)
     iops, throughput = performance(old.volume_type, size, *asked)
     volume_quotas.check_new(call, [(old.volume_type, size, iops)])
-    check_store(call, old.zone, [root.source.id] if root.source else [], encrypted=False)
+    key = sealed_key(call, is_to_be_encrypted(call, old.encrypted, None), root.source)
+    check_store(call, old.zone, [root.source.id] if root.source else [], key != "")
     volume = Volume(
         id=Volume.new_id(), **call.owner, zone=old.zone, size=size, snapshot_id=root.source.id if root.source else "",
-        volume_type=old.volume_type, iops=iops, throughput=throughput, state="creating",
+        volume_type=old.volume_type, iops=iops, throughput=throughput, state="creating", encrypted=key != "", key=key,
     )  # fmt: skip
     call.db.add(volume)
     tasks.start(call.db, volume.id, "create_volume", call.region, new=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.cloud import IMAGE, Cloud
+from tests.cloud import IMAGE, REGION, Cloud
 from tests.engine.root_replacements import disks, is_replaced, replace, running, shown
 from tests.engine.snapshots import spare, volumes_of
 from tests.translators.test_images import MINE
@@ -42,6 +42,20 @@ def test_a_root_is_replaced_by_what_it_was_at_launch(cloud: Cloud, ec2: Any) -> 
     (attachment,) = found["Attachments"]
     assert (attachment["Device"], attachment["DeleteOnTermination"]) == ("/dev/xvda", False)
     assert volume(cloud, old)["State"] == "available"
+
+
+def test_an_encrypted_root_is_replaced_by_an_encrypted_one(cloud: Cloud, ec2: Any) -> None:
+    (instance,) = launch(cloud, BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True}}])
+    cloud.settle()
+    (old,) = volumes_of(cloud, instance)
+    snapshot = ec2.create_snapshot(VolumeId=old)["SnapshotId"]
+    cloud.settle()
+    for asked in ({}, {"SnapshotId": snapshot}, {"ImageId": IMAGE}):
+        replace(cloud, instance, **asked)
+        cloud.settle()
+        (new,) = volumes_of(cloud, instance)
+        assert volume(cloud, new)["Encrypted"] is True and cloud.backend.storages[f"{REGION}a"].disks[new].key
+        assert disks(cloud, instance) == [new]
 
 
 def test_the_replaced_root_is_deleted_if_asked(cloud: Cloud, refused: Any) -> None:
