@@ -97,14 +97,20 @@ def _check_seed(file: Path) -> None:
 
 def _prepare(settings: "Settings") -> None:
     from engine.deployment import open_deployment
-    from engine.fleet import unknown_zones
+    from engine.drivers.named import WrongDriver
+    from engine.fleet import local_storages, unknown_zones
     from engine.host.prepare import prepare
 
     prepare(settings, progress)
     # One process fills a new deployment before three open it. What it opened is closed before it forks.
     deployment = open_deployment(settings)
     unknown = unknown_zones(settings, deployment.database)
-    deployment.database.close()
+    try:
+        local_storages(settings, deployment.database)
+    except WrongDriver as error:
+        raise Failure(f"{error}; see `storage`") from None
+    finally:
+        deployment.database.close()
     if unknown:
         raise Failure(f"cannot say what keeps the disks of {', '.join(unknown)}: there is no such zone; see `storage`")
 

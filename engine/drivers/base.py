@@ -108,7 +108,8 @@ class Storage(Protocol):
     def ensure_disk(self, disk: Disk) -> None:
         """Make a disk, or grow one that no running machine has (for one that a machine has, see Compute.resize_disk).
 
-        One at a Location of GROWN_BY_STORAGE is grown here while a machine runs too, or DriverError raised. Raise Refused for one that would shrink or be smaller than its source.
+        One at a Location of GROWN_BY_STORAGE is grown here while a machine runs too, or DriverError raised. Raise
+        Refused for one that would shrink or be smaller than its source.
         """
         ...
 

@@ -32,9 +32,23 @@ def test_zones_with_the_same_backend_share_it(tmp_path: Path) -> None:
     assert settings.ceph_pools == ["fast", "large"]
 
 
-@pytest.mark.parametrize("backend", ["", "lvm:vg", "rbd", "rbd:", "rbd:a/b", "rbd:a@b", "rbd:-a", "qcow2:dir"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        *("", "rbd", "rbd:", "rbd:a/b", "rbd:a@b", "rbd:-a", "qcow2:dir", "lvm", "lvm:vg", "lvm:vg/", "lvm:-vg/pool"),
+        *(
+            "lvm:vg/pool/more",
+            "python",
+            "python:module",
+            "python:module:",
+            "python:a/b:C",
+            "python:a:C?",
+            "python:a:C?x y",
+        ),
+    ],
+)
 def test_a_backend_that_there_is_not_is_refused_at_the_start(backend: str, tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="neither qcow2 nor rbd:POOL"):
+    with pytest.raises(ValidationError, match="is none of qcow2, rbd:POOL, lvm:VG/POOL and python:"):
         kvm(tmp_path, **{"us-east-1a": backend})
 
 

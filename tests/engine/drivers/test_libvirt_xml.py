@@ -104,7 +104,6 @@ def test_disks_that_do_not_move_are_said_to_stay() -> None:
     assert only(disks[1], "driver").get("type") == "qcow2"
 
 
-
 @pytest.mark.parametrize("protocol", ["rbd", "iscsi"])
 def test_a_disk_that_is_no_file_does_not_move(protocol: Literal["rbd", "iscsi"]) -> None:
     with pytest.raises(Refused, match=f"{protocol} disks stay"):
