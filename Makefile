@@ -15,7 +15,7 @@ BENCH_PACKAGES := $(HOST_PACKAGES) wrk
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -qq -o DPkg::Lock::Timeout=300
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench packages test-packages bench-packages
+.PHONY: help up down test test-long check bench packages test-packages bench-packages
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,8 +29,11 @@ down: ## stop what `make up` started, guests too; `make down KEEP_GUESTS=1` lets
 
 test: test-packages $(VENV)/.test ## run every test: on SQLite, with real guests, and on PostgreSQL
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
-	$(SUDO) $(BIN)/python -m pytest -q -m acceptance -rs
+	$(SUDO) $(BIN)/python -m pytest -q -m "acceptance and not long" -rs
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -q -n $(JOBS) -m "not acceptance"
+
+test-long: test-packages $(VENV)/.test ## what takes minutes: disks in Ceph whose makers are killed at every moment
+	$(SUDO) $(BIN)/python -m pytest -q -m long -rs
 
 check: packages $(VENV)/.test ## what must hold before a commit: format, lint, types, tests without guests
 	$(BIN)/ruff format --check .

@@ -100,19 +100,25 @@ def _prepare(settings: "Settings") -> None:
     from engine.drivers.named import WrongDriver
     from engine.fleet import local_storages, unknown_zones
     from engine.host.prepare import prepare
+    from engine.stores import Misplaced, place
 
     prepare(settings, progress)
     # One process fills a new deployment before three open it. What it opened is closed before it forks.
     deployment = open_deployment(settings)
-    unknown = unknown_zones(settings, deployment.database)
     try:
+        unknown = unknown_zones(settings, deployment.database)
+        if unknown:
+            names = ", ".join(unknown)
+            raise Failure(f"cannot say what keeps the disks of {names}: there is no such zone; see `storage`")
         local_storages(settings, deployment.database)
+        with deployment.database.write() as db:
+            place(db, settings)
     except WrongDriver as error:
         raise Failure(f"{error}; see `storage`") from None
+    except Misplaced as error:
+        raise Failure(f"{error}; set `storage` as it was") from None
     finally:
         deployment.database.close()
-    if unknown:
-        raise Failure(f"cannot say what keeps the disks of {', '.join(unknown)}: there is no such zone; see `storage`")
 
 
 def _ensure_image(settings: "Settings") -> None:

@@ -12,9 +12,11 @@ from sqlalchemy import bindparam, select
 from engine.disk_keys import new_key
 from engine.state import AccountSettings, Snapshot
 from engine.state.prepared import Prepared
+from engine.stores import encrypts
 from translators.account_settings import account_settings
-from translators.errors import Ec2Error
+from translators.errors import Ec2Error, refuse
 from translators.registry import Call, Result, action
+from translators.stores import stores_of
 
 _ALIAS = "alias/aws/ebs"
 
@@ -75,7 +77,12 @@ def _check_key(call: Call, key: str) -> None:
 
 @action
 def enable_ebs_encryption_by_default(call: Call) -> Result:
-    """Have all new volumes and copies of snapshots encrypted; what is there already stays as it is."""
+    """Have all new volumes and copies of snapshots encrypted; what is there already stays as it is.
+
+    In a zone whose disks cannot be encrypted there are no new ones then.
+    """
+    if not any(encrypts(store) for store in stores_of(call, call.region)):
+        refuse("UnsupportedOperation", f"No zone of the region '{call.region}' has disks that can be encrypted.")
     account_settings(call).encrypts_disks = True
     return {"EbsEncryptionByDefault": True}
 

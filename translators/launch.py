@@ -25,6 +25,7 @@ from translators.interface_addresses import check_limit
 from translators.launch_network import Card, cards, plug
 from translators.metadata_options import checked_options
 from translators.registry import Call, Result, action
+from translators.stores import check_store
 
 _MOST = 1000
 _USER_DATA_LIMIT = 16384
@@ -112,6 +113,7 @@ def run_instances(
         "auto_recovery": (maintenance_options or {}).get("AutoRecovery", "default"),
     }
     disks = launch_disks.devices(call, block_devices(call, image), image.root_device_name, block_device_mappings)
+    check_store(call, plugged[0].subnet.zone, [d.snapshot_id for d in disks], encrypted=any(d.encrypted for d in disks))
     plan = _Plan(image, kind, plugged, disks, attributes, vcpus)
     reservation = new_id("r")
     hosts = _hosts(call, plan, min_count, max_count)

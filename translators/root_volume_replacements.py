@@ -13,6 +13,7 @@ from translators.find import find
 from translators.images import block_devices, find_image, find_visible_image
 from translators.registry import Call, Result, action
 from translators.snapshots import completed, find_snapshots
+from translators.stores import check_store
 from translators.volume_types import check_volume, performance, volume_type
 
 
@@ -168,6 +169,7 @@ def _make(call: Call, old: Volume, root: _Root) -> str:
     check_volume(old.volume_type, size, *asked)
     iops, throughput = performance(old.volume_type, size, *asked)
     volume_quotas.check_new(call, [(old.volume_type, size, iops)])
+    check_store(call, old.zone, [root.source.id] if root.source else [], encrypted=False)
     volume = Volume(
         id=Volume.new_id(), **call.owner, zone=old.zone, size=size, snapshot_id=root.source.id if root.source else "",
         volume_type=old.volume_type, iops=iops, throughput=throughput, state="creating",

@@ -16,6 +16,7 @@ from translators.filters import constant, through
 from translators.find import find
 from translators.registry import Call, Result, action
 from translators.snapshots import find_snapshots
+from translators.stores import check_store
 from translators.volume_types import check_volume, performance
 
 _attached = VolumeAttachment.volume_id == Volume.id
@@ -135,6 +136,7 @@ def create_volume(
     iops, throughput = performance(volume_type, size, iops, throughput)
     volume_quotas.check_new(call, [(volume_type, size, iops)])
     id, key = Volume.new_id(), sealed_key(call, encrypted, snapshot)
+    check_store(call, zone, [snapshot_id or ""], key != "")
     put(
         call.db, Volume, id=id, **call.owner, zone=zone, size=size, snapshot_id=snapshot_id or "",
         volume_type=volume_type, iops=iops, throughput=throughput, state="creating", created=now(),

@@ -1,6 +1,7 @@
-"""Loads a storage driver that is not Groundfog's own: ``python:MODULE:NAME?OPTION=VALUE&...`` names it.
+"""Loads a storage driver that is not Groundfog's own: ``python:MODULE:NAME:LABEL?OPTION=VALUE&...`` names it.
 
-NAME of MODULE is called as ``NAME(owner, OPTION=VALUE, ...)``, with texts, and returns a Storage.
+LABEL tells two from each other that differ in their options alone, and may be missing where there is one. NAME of
+MODULE is called as ``NAME(owner, OPTION=VALUE, ...)``, with texts, and returns a Storage.
 """
 
 import inspect
@@ -56,7 +57,7 @@ def _does(found: Any, asked: Any) -> bool:
 
 
 def _maker(place: str) -> _Maker:
-    module, _, name = place.partition(":")
+    module, name, *_ = place.split(":")
     maker: _Maker = getattr(import_module(module), name)
     return maker
 

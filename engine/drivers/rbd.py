@@ -139,8 +139,9 @@ class Rbd:
         with self._asking(f"cannot remove snapshot {id}") as (ceph, index):
             index.withdraw("snapshot", id)
             self._sweep(ceph, index, "snapshot", id)
-            Draft(ceph, self._owner, id).remove()
-            index.forget_draft(id)
+            if index.has_draft(id):
+                Draft(ceph, self._owner, id).remove()
+                index.forget_draft(id)
 
     def list_snapshots(self) -> set[str]:
         """Return the snapshots, drafts, and those whose import is under way or was left unfinished by a crash."""

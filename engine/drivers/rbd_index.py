@@ -45,6 +45,9 @@ class Index:
         entries.pop(_draft(id), None)
         return entries
 
+    def has_draft(self, id: str) -> bool:
+        return _draft(id) in self._entries(_draft(id))
+
     def note_draft(self, id: str) -> None:
         self._change({}, {_draft(id): "draft"}, [])
 

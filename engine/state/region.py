@@ -17,7 +17,7 @@ class Zone(Base):
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     region: Mapped[str] = mapped_column(ForeignKey("region.name"), index=True)
     zone_id: Mapped[str] = mapped_column(String(32))
-    storage: Mapped[str] = mapped_column(String(32), default="default")
+    storage: Mapped[str] = mapped_column(String(128), default="default")
     """The store of its disks and snapshots: zones that name the same one share it, across regions too."""
 
 

@@ -30,7 +30,7 @@ class Snapshot(Resource, Base):
     progress: Mapped[str] = mapped_column(String(8), default="")
     completed: Mapped[str] = mapped_column(String(24), default="")
     public: Mapped[bool] = mapped_column(default=False)
-    storage: Mapped[str] = mapped_column(String(32), default="")
+    storage: Mapped[str] = mapped_column(String(128), default="")
     """The store of disks that it lies in, as zones name theirs; empty: every one of its region."""
     source_id: Mapped[str] = mapped_column(String(40), default="")
     """The snapshot that it is a copy of."""

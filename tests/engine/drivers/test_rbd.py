@@ -54,6 +54,7 @@ def test_each_snapshot_holds_what_the_disk_held_then(pool: Pool, storage: Rbd) -
     assert pool.holds("vol-1", 3, 2)
 
 
+@pytest.mark.long
 def test_whatever_goes_first_the_rest_holds_what_it_held(pool: Pool, storage: Rbd, image: Path) -> None:
     storage.import_snapshot("snap-image", image)
     storage.ensure_disk(Disk("vol-1", 1, "snap-image"))
@@ -77,6 +78,7 @@ def test_whatever_goes_first_the_rest_holds_what_it_held(pool: Pool, storage: Rb
     pool.becomes_empty()
 
 
+@pytest.mark.long
 def test_an_image_goes_by_itself_when_its_last_clone_went(pool: Pool, storage: Rbd) -> None:
     storage.ensure_disk(Disk("vol-1", 1))
     storage.ensure_snapshot("snap-1", "vol-1")
@@ -271,10 +273,10 @@ def killed_at_every_call(storage: Rbd, act: Callable[[], object]) -> Iterator[in
             step += 1
             left = step // 2 + step % 2
 
-            def call(name: str, seconds: float, /, after: bool = after, **arguments: object) -> object:
+            def call(name: str, seconds: float, /, late: bool = after, **arguments: object) -> object:
                 nonlocal left
                 left -= 1
-                if left == 0 and not after:
+                if left == 0 and not late:
                     raise KeyboardInterrupt
                 answer = ask(name, seconds, **arguments)
                 if left == 0:
@@ -334,6 +336,7 @@ def patiently(step: Callable[[], object]) -> None:
     wait_until(done, "the cluster forgot the dead")
 
 
+@pytest.mark.long
 def test_a_disk_that_was_cut_short_is_completed_or_given_up(pool: Pool, storage: Rbd, killed: Killed) -> None:
     storage.ensure_disk(Disk("vol-0", 1))
     pool.write("vol-0", 1)
@@ -354,6 +357,7 @@ def test_a_disk_that_was_cut_short_is_completed_or_given_up(pool: Pool, storage:
     pool.becomes_empty()
 
 
+@pytest.mark.long
 def test_a_snapshot_that_was_cut_short_is_completed_or_given_up(pool: Pool, storage: Rbd, killed: Killed) -> None:
     storage.ensure_disk(Disk("vol-1", 1))
     pool.write("vol-1", 1)
@@ -373,6 +377,7 @@ def test_a_snapshot_that_was_cut_short_is_completed_or_given_up(pool: Pool, stor
     pool.becomes_empty()
 
 
+@pytest.mark.long
 def test_a_removal_that_was_cut_short_is_still_listed_and_harms_nothing(
     pool: Pool, storage: Rbd, killed: Killed
 ) -> None:

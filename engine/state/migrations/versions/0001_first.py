@@ -390,7 +390,7 @@ def upgrade() -> None:
         sa.Column("progress", sa.String(length=8), nullable=False),
         sa.Column("completed", sa.String(length=24), nullable=False),
         sa.Column("public", sa.Boolean(), nullable=False),
-        sa.Column("storage", sa.String(length=32), nullable=False),
+        sa.Column("storage", sa.String(length=128), nullable=False),
         sa.Column("source_id", sa.String(length=40), nullable=False),
         sa.Column("taken_by", sa.String(length=40), nullable=False),
         sa.Column("being_taken", sa.Boolean(), nullable=False),
@@ -849,7 +849,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
         sa.Column("zone_id", sa.String(length=32), nullable=False),
-        sa.Column("storage", sa.String(length=32), nullable=False),
+        sa.Column("storage", sa.String(length=128), nullable=False),
         sa.ForeignKeyConstraint(["region"], ["region.name"], name=op.f("zone_region_fkey")),
         sa.PrimaryKeyConstraint("name", name=op.f("zone_pkey")),
     )
