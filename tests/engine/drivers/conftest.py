@@ -1,5 +1,6 @@
 """Fixtures: OVN's driver on a northbound database of its own, and hosts of each kind with machines."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -8,7 +9,7 @@ import pytest
 
 from engine.drivers.base import Machine
 from engine.drivers.ovn import Ovn
-from tests.engine.drivers import northbound
+from tests.engine.drivers import northbound, targets, thin_pools
 from tests.engine.drivers.hosts import Host, a_host
 from tests.engine.drivers.networks import EXTERNAL
 from tests.engine.drivers.northbound import NorthboundServer
@@ -27,6 +28,24 @@ def ovn(server: NorthboundServer) -> Iterator[Ovn]:
     driver = Ovn(server.remote, EXTERNAL)
     yield driver
     driver.close()
+
+
+@pytest.fixture(scope="session")
+def target_daemon() -> Iterator[targets.TargetDaemon]:
+    """An iSCSI target daemon, for the whole run."""
+    if reason := targets.why_not():
+        pytest.skip(reason)
+    with targets.a_target_daemon() as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def loop_files() -> Iterator[Path]:
+    """A directory for files that are block devices; pytest's own may be in memory."""
+    if reason := thin_pools.why_not():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="gf-lvm-") as name:
+        yield Path(name)
 
 
 @pytest.fixture(params=["simulated", pytest.param("libvirt", marks=pytest.mark.acceptance)])
