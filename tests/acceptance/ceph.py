@@ -1,5 +1,6 @@
 """A Ceph cluster of one node for tests, with everything that it has under one directory: mon, mgr and one OSD."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -9,18 +10,21 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from engine.host.packages import CEPH_LIST, names_in
+from tests.acceptance.deployment import CEPH_POOL
 
 SERVERS = ("ceph-mon", "ceph-mgr", "ceph-osd")
 TOOLS = ("ceph", "ceph-authtool", "monmaptool", "rados", "rbd")
-POOL, USER = "guests", "groundfog"
+POOL, USER = CEPH_POOL, "groundfog"
 CAPS = ("mon", "profile rbd", "osd", f"profile rbd pool={POOL}", "mgr", f"profile rbd pool={POOL}")
+_ROOM, _PREFIX = Path("/var/tmp"), "gf-ceph-"
+"""A socket's path is short."""
 PATIENCE = 90.0
 DISK = 20 << 30
 MEMORY = 64 << 20
@@ -142,11 +146,14 @@ class Cluster:
 
 @contextmanager
 def one_node() -> Iterator[Cluster]:
-    """Start a cluster, and end it with everything that it kept."""
-    home = Path(tempfile.mkdtemp(prefix="gf-ceph-", dir="/var/tmp"))  # a socket's path is short
+    """Start a cluster, and end it with everything that it kept; what runs left that were killed goes first."""
+    for left in _ROOM.glob(f"{_PREFIX}*/lock"):
+        _remove_if_left(left)
+    home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_ROOM))
     cluster = Cluster(home)
     try:
         with ExitStack() as daemons:
+            fcntl.flock(daemons.enter_context((home / "lock").open("w")), fcntl.LOCK_EX)
             _configure(cluster)
             daemons.enter_context(_daemon(cluster, "ceph-mon", "a"))
             daemons.enter_context(_daemon(cluster, "ceph-mgr", "a"))
@@ -156,6 +163,13 @@ def one_node() -> Iterator[Cluster]:
             yield cluster
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _remove_if_left(lock: Path) -> None:
+    """Remove a cluster's directory whose run is over; its daemons ended with it."""
+    with suppress(OSError), lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _configure(cluster: Cluster) -> None:

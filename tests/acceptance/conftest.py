@@ -9,6 +9,7 @@ import pytest
 
 from engine.drivers.base import port_uuid
 from engine.drivers.networking import Port
+from tests.acceptance import ceph
 from tests.acceptance.deployment import Deployment, alone, deployed, why_not
 from tests.acceptance.two_networks import OUTSIDER, Guests, TwoNetworks
 from tests.acceptance.wire import Host, eventually, plugged, settle
@@ -18,12 +19,13 @@ _seconds: Counter[str] = Counter()
 
 
 @pytest.fixture(scope="session")
-def deployment(pytestconfig: pytest.Config) -> Iterator[Deployment]:
-    """Up once for the whole run, gone with everything of it at its end."""
+def deployment(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """Up once for the whole run, gone with everything of it at its end; one of its zones has its disks in Ceph."""
     if reason := why_not():
         pytest.skip(reason)
     assert pytestconfig.cache is not None
-    with deployed(Path(pytestconfig.cache.mkdir("images"))) as found:
+    conf = None if ceph.why_not() else request.getfixturevalue("ceph_cluster").conf
+    with deployed(Path(pytestconfig.cache.mkdir("images")), conf) as found:
         yield found
 
 
