@@ -9,7 +9,7 @@ import pytest
 
 from engine.drivers.base import Machine
 from engine.drivers.ovn import Ovn
-from tests.engine.drivers import northbound, targets, thin_pools
+from tests.engine.drivers import northbound, thin_pools
 from tests.engine.drivers.hosts import Host, a_host
 from tests.engine.drivers.networks import EXTERNAL
 from tests.engine.drivers.northbound import NorthboundServer
@@ -28,15 +28,6 @@ def ovn(server: NorthboundServer) -> Iterator[Ovn]:
     driver = Ovn(server.remote, EXTERNAL)
     yield driver
     driver.close()
-
-
-@pytest.fixture(scope="session")
-def target_daemon() -> Iterator[targets.TargetDaemon]:
-    """An iSCSI target daemon, for the whole run."""
-    if reason := targets.why_not():
-        pytest.skip(reason)
-    with targets.a_target_daemon() as daemon:
-        yield daemon
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from examples.iscsi_tgt import Tgt
@@ -40,6 +41,11 @@ class TargetDaemon:
     def storage(self, directory: Path, **options: str) -> Tgt:
         where = {"directory": str(directory), "portal": self.portal, "control": str(self.control)}
         return Tgt(uuid4().hex[:8], **where, **options)
+
+    def named(self, directory: Path) -> str:
+        """Return what the settings call such a storage."""
+        where = {"directory": str(directory), "portal": self.portal, "control": str(self.control)}
+        return f"python:examples.iscsi_tgt:Tgt?{urlencode(where)}"
 
     def tgtadm(self, *arguments: str) -> str:
         command = ["tgtadm", "--control-port", str(self.control), "--lld", "iscsi", *arguments]
