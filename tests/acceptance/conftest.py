@@ -22,7 +22,7 @@ _seconds: Counter[str] = Counter()
 
 @pytest.fixture(scope="session")
 def deployment(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[Deployment]:
-    """Up once for the whole run, gone with everything of it at its end. One of its zones is on Ceph, one on iSCSI targets."""
+    """Up once for the whole run, gone with everything at its end. One of its zones is on Ceph, one on iSCSI targets."""
     if reason := why_not():
         pytest.skip(reason)
     assert pytestconfig.cache is not None
