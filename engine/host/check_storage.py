@@ -15,7 +15,7 @@ LITTLE_GIB = 5
 
 
 def no_device_mapper() -> str:
-    """Say why there can be no thin pools here; "" where there can."""
+    """Say why there can be no thin pools here; empty where there can."""
     try:
         known = {line.split()[-1] for line in Path("/proc/misc").read_text().splitlines()}
     except OSError:
