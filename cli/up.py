@@ -97,9 +97,9 @@ def _check_seed(file: Path) -> None:
 
 def _prepare(settings: "Settings") -> None:
     from engine.deployment import open_deployment
-    from engine.drivers.named import WrongDriver
     from engine.fleet import local_storages, unknown_zones
     from engine.host.prepare import prepare
+    from engine.named_drivers import WrongDriver
     from engine.stores import Misplaced, place
 
     prepare(settings, progress)

@@ -121,7 +121,7 @@ def _backend(settings: Settings, name: str, owner: str) -> Storage:
 
         return Lvm(pool, owner)
     if kind == "python":
-        from engine.drivers.named import load
+        from engine.named_drivers import load
 
         return load(name, owner)
     from engine.drivers.qcow2 import Qcow2

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from engine.drivers.named import WrongDriver, load
 from engine.host.commands import attempt
 from engine.host.findings import Check, Examine
+from engine.named_drivers import WrongDriver, load
 from engine.secrets import open_vault
 from settings import Settings
 

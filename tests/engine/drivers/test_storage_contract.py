@@ -16,9 +16,9 @@ from uuid import uuid4
 import pytest
 
 from engine.drivers.base import Disk, DriverError, Refused, Storage
-from engine.drivers.named import load
 from engine.drivers.qcow2 import Qcow2
 from engine.drivers.simulated import Simulated
+from engine.named_drivers import load
 from tests.engine.drivers import thin_pools
 from tests.engine.drivers.ceph_pools import a_pool
 from tests.engine.drivers.images import write_guest

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from engine.drivers.lvm import Lvm
-from engine.drivers.named import WrongDriver, load, what_lacks
 from engine.drivers.qcow2 import Qcow2
 from engine.drivers.rbd import Rbd
 from engine.drivers.simulated_storage import SimulatedStorage
+from engine.named_drivers import WrongDriver, load, what_lacks
 from examples.iscsi_tgt import Tgt
 
 MINE = """
