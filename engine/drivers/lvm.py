@@ -4,8 +4,8 @@ A disk is the volume OWNER.disk.ID, a snapshot OWNER.snapshot.ID, a thin snapsho
 neither has written since, and either may go first. Clones and copies are such snapshots too: nothing is copied. Each
 volume has its deployment's tag, by which several can share a pool.
 
-A volume that an image is written into has one more part in its name until it is whole: what a crash leaves counts as
-the snapshot's own until that is made again or removed.
+A volume that an image or blocks are written into has one more part in its name until it is whole: what a crash leaves
+counts as the snapshot's own until that is made again or removed.
 """
 
 import json
@@ -18,6 +18,7 @@ from uuid import uuid4
 from engine.drivers.base import CALL_LIMIT, Disk, DriverError, Location, Refused
 from engine.drivers.disk_images import GIB, LARGEST_GIB, SAFE_ID, check_image
 from engine.drivers.programs import TookTooLong, run
+from engine.drivers.raw_blocks import SPACE, Draft, check_block, read_at, that_differ, with_data
 
 PATIENCE = CALL_LIMIT - 10
 """Seconds for which an image is copied in a call that others wait for."""
@@ -25,6 +26,8 @@ FIELDS = (
     "lv_name,lv_size,lv_tags,lv_active,lv_device_open,pool_lv,zero,data_percent,metadata_percent,"
     "lv_metadata_size,chunk_size"
 )
+LINE = "groundfog.line:"
+"""How the tag begins by which snapshots are known to have come from one volume."""
 ENTRY = 64
 """Bytes of a pool's metadata that a chunk of its data takes, by which LVM itself reckons (lvmthin(7))."""
 
@@ -46,6 +49,11 @@ class Volume(NamedTuple):
     metadata_full: float | None
     metadata_size: int
     chunk: int
+
+    @property
+    def line(self) -> str:
+        """What it has in common with all that it was made of, and that was made of it."""
+        return next((tag.removeprefix(LINE) for tag in self.tags if tag.startswith(LINE)), "")
 
 
 class Lvm:
@@ -70,7 +78,7 @@ class Lvm:
             if present is None and disk.source is not None:
                 present = self._present(volumes, "snapshot", disk.source)
                 _check_size(disk, present, "its source has")
-                self._snapshot(present.name, name, "-kn", "-ay")
+                self._snapshot(present, name, "-kn", "-ay")
             elif present is None:
                 self._create(volumes, name, f"{disk.size_gib}g")
                 return
@@ -84,12 +92,10 @@ class Lvm:
         return self._ids("disk")
 
     def locate_disk(self, id: str) -> Location:
-        """Return the device, after making sure of it: a restart of the host leaves some inactive."""
+        """Return the device."""
         with _doing(f"cannot locate disk {id}"):
-            volume = self._present(self._volumes(), "disk", id)
-            if not volume.active:
-                self._lvm("lvchange", "-ay", "-K", self._path(volume.name))
-        return Location("block", self._device(volume.name), "raw")
+            device = self._active(self._present(self._volumes(), "disk", id))
+        return Location("block", str(device), "raw")
 
     # -- snapshots ---------------------------------------------------------------
 
@@ -100,7 +106,7 @@ class Lvm:
         with _doing(f"cannot make snapshot {id}"):
             volumes = self._volumes()
             if name not in volumes:
-                self._snapshot(self._present(volumes, "disk", disk_id).name, name)
+                self._snapshot(self._present(volumes, "disk", disk_id), name)
 
     def copy_snapshot(self, id: str, source_id: str, key: str | None = None) -> None:
         name = self._name("snapshot", id)
@@ -108,25 +114,22 @@ class Lvm:
         with _doing(f"cannot copy snapshot {source_id}"):
             volumes = self._volumes()
             if name not in volumes:
-                self._snapshot(self._present(volumes, "snapshot", source_id).name, name)
+                self._snapshot(self._present(volumes, "snapshot", source_id), name)
 
     def snapshot_size_gib(self, id: str) -> int:
         with _doing(f"cannot measure snapshot {id}"):
             return -(-self._present(self._volumes(), "snapshot", id).size // GIB)
 
     def snapshot_bytes(self, id: str) -> int:
-        """Return the bytes that are mapped, with those that it shares: LVM does not tell them apart.
+        """Return the bytes that are mapped, to a hundredth of a percent, with those that it shares: LVM tells no more.
 
-        It knows only of what is active: a snapshot is made so for that moment.
+        It knows only of what is active: a snapshot is made so, and stays it.
         """
         with _doing(f"cannot measure snapshot {id}"):
             volume = self._present(self._volumes(), "snapshot", id)
             if volume.full is None:
-                self._lvm("lvchange", "-ay", "-K", self._path(volume.name))
-                try:
-                    volume = self._present(self._volumes(), "snapshot", id)
-                finally:
-                    self._lvm("lvchange", "-an", self._path(volume.name))
+                self._active(volume)
+                volume = self._present(self._volumes(), "snapshot", id)
         return round(volume.size * (volume.full or 0) / 100)
 
     def import_snapshot(self, id: str, file: Path) -> int:
@@ -164,6 +167,66 @@ class Lvm:
         entries = pool.metadata_size * (100 - pool.metadata_full) / 100 / ENTRY
         return int(min(room, entries * pool.chunk)) // GIB
 
+    # -- block by block ------------------------------------------------------------
+
+    def snapshot_extents(
+        self, id: str, offset: int, length: int, since: str | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Yield blocks, all of which are read for it."""
+        with _doing(f"cannot map snapshot {id}"):
+            volumes = self._volumes()
+            found = self._present(volumes, "snapshot", id)
+            if since is None:
+                return with_data(self._active(found), offset, length)
+            other = self._present(volumes, "snapshot", since)
+            if not found.line or found.line != other.line:
+                raise Refused("the snapshots have nothing in common")
+            return that_differ(self._active(found), self._active(other), offset, length)
+
+    def read_snapshot(self, id: str, offset: int, length: int) -> bytes:
+        with _doing(f"cannot read snapshot {id}"):
+            device = Path(self._device(self._name("snapshot", id)))
+            if not device.exists():
+                device = self._active(self._present(self._volumes(), "snapshot", id))
+            return read_at(device, offset, length)
+
+    def write_draft(self, id: str, offset: int, data: bytes) -> None:
+        name = f"{self._name('snapshot', id)}.draft"
+        check_block(offset, data)
+        with _doing(f"cannot write snapshot {id}"):
+            if not Path(self._device(name)).exists():
+                volumes = self._volumes()
+                if name in volumes:
+                    self._active(volumes[name])
+                else:
+                    self._create(volumes, name, f"{SPACE}b")
+            Draft(Path(self._device(name))).write(offset, data)
+
+    def draft_digests(self, id: str) -> Iterator[tuple[int, bytes]]:
+        with _doing(f"cannot read the sums of snapshot {id}"):
+            volume = self._volumes().get(f"{self._name('snapshot', id)}.draft")
+        return Draft(self._active(volume)).digests() if volume else iter(())
+
+    def complete_draft(self, id: str, size_gib: int, parent: str | None) -> bool:
+        """Write the blocks into a volume, for a while; say whether it is whole."""
+        name = self._name("snapshot", id)
+        with _doing(f"cannot complete snapshot {id}"):
+            volumes = self._volumes()
+            draft, filled = volumes.get(f"{name}.draft"), f"{name}.filled"
+            if name not in volumes:
+                if filled not in volumes and parent is None:
+                    self._create(volumes, filled, f"{size_gib}g")
+                elif filled not in volumes:
+                    self._snapshot(self._present(volumes, "snapshot", parent or ""), filled, "-kn", "-ay")
+                volume = self._volumes()[filled]
+                self._grow(Disk(id, size_gib), filled, volume.size)
+                if draft and not Draft(self._active(draft)).fill(self._active(volume)):
+                    return False
+                self._finish(filled, name)
+            if draft:
+                self._lvm("lvremove", "-y", self._path(draft.name))
+            return True
+
     # -- how ---------------------------------------------------------------------
 
     def _create(self, volumes: dict[str, Volume], name: str, size: str) -> None:
@@ -171,11 +234,24 @@ class Lvm:
         if pool is None or not pool.zeroes:  # a guest would read what others have deleted
             raise DriverError(f"{self._path(self._pool)} is no thin pool that zeroes what it gives out")
         new = ("--type", "thin", "-V", size, "--thinpool", self._path(self._pool))
-        self._lvm("lvcreate", *new, "-kn", "--addtag", self._tag, "-n", name)
+        line = ("--addtag", f"{LINE}{uuid4().hex}")
+        self._lvm("lvcreate", *new, "-kn", "--addtag", self._tag, *line, "-n", name)
 
-    def _snapshot(self, origin: str, name: str, *how: str) -> None:
+    def _snapshot(self, origin: Volume, name: str, *how: str) -> None:
         """Make a thin snapshot; unless told how else, LVM skips it when it activates others."""
-        self._lvm("lvcreate", "-s", *how, "--addtag", self._tag, "-n", name, self._path(origin))
+        line = ("--addtag", f"{LINE}{origin.line}") if origin.line else ()
+        self._lvm("lvcreate", "-s", *how, "--addtag", self._tag, *line, "-n", name, self._path(origin.name))
+
+    def _active(self, volume: Volume) -> Path:
+        """Return the device, after making sure of it: a restart of the host leaves some inactive."""
+        if not volume.active:
+            self._lvm("lvchange", "-ay", "-K", self._path(volume.name))
+        return Path(self._device(volume.name))
+
+    def _finish(self, partial: str, name: str) -> None:
+        """Give a volume that is whole its name. Clones need it not to be active."""
+        self._lvm("lvchange", "-an", "-ky", self._path(partial))
+        self._lvm("lvrename", self._group, partial, name)
 
     def _grow(self, disk: Disk, name: str, size: int) -> None:
         wanted = disk.size_gib * GIB
@@ -196,8 +272,7 @@ class Lvm:
             # Past the host's cache, and onto the disk when it ends; the pool gives out zeros.
             convert = ("qemu-img", "convert", "-n", "--target-is-zero", "-t", "none", "-f", image.format, "-O", "raw")
             run(*convert, str(file.resolve()), self._device(partial), limit=limit)
-            self._lvm("lvchange", "-an", "-ky", self._path(partial))
-            self._lvm("lvrename", self._group, partial, name)
+            self._finish(partial, name)
         except BaseException:
             with suppress(DriverError):
                 self._lvm("lvremove", "-y", self._path(partial))
