@@ -1,8 +1,8 @@
 """Blocks of snapshots that lie raw on devices, and drafts of such snapshots.
 
 The draft of a snapshot is a device of SPACE bytes that reads as zeros where nothing was written: first the SHA-256 of
-each block (zeros: there is none), then the blocks where they belong, then how far the snapshot is that it becomes, and a
-byte for every 4096 sums, which says whether there may be one: so all are found without looking through 4 GiB.
+each block (zeros: there is none), then the blocks where they belong, then how far the snapshot is that it becomes, and
+a byte for every 4096 sums, which says whether there may be one: so all are found without looking through 4 GiB.
 """
 
 import hashlib
