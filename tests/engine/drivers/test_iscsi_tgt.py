@@ -12,6 +12,8 @@ import pytest
 
 from engine.drivers.base import Disk, DriverError, Refused
 from examples.iscsi_tgt import Tgt, read_targets
+from tests.engine.drivers.images import write_guest
+from tests.engine.drivers.kills import killed_at_every_step
 from tests.engine.drivers.targets import TargetDaemon, a_target_daemon
 
 acceptance = pytest.mark.acceptance
@@ -197,3 +199,16 @@ def test_what_a_process_left_that_died_goes_with_its_disk(storage: Tgt, tmp_path
     for id in ("vol-0", "vol-1"):
         storage.remove_disk(id)
     assert list(room.iterdir()) == []
+
+
+@acceptance
+def test_a_clone_is_whole_or_is_made_again_whenever_its_maker_is_killed(storage: Tgt, tmp_path: Path) -> None:
+    storage.import_snapshot("snap-1", write_guest(tmp_path / "guest.raw"))
+    clone = Disk("vol-1", 1, "snap-1")
+    for _ in killed_at_every_step(lambda: storage.remove_disk("vol-1"), lambda: storage.ensure_disk(clone)):
+        for disk in tmp_path.glob("*/disks/vol-1.raw"):
+            assert disk.stat().st_size == 2**30, "it has its name and is not whole"
+        storage.ensure_disk(clone)
+        assert storage.list_disks() == {"vol-1"} and storage.locate_disk("vol-1").protocol == "iscsi"
+    storage.remove_disk("vol-1")
+    assert list(tmp_path.glob("*/disks/*")) == []
