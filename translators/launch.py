@@ -25,7 +25,7 @@ from translators.interface_addresses import check_limit
 from translators.launch_network import Card, cards, plug
 from translators.metadata_options import checked_options
 from translators.registry import Call, Result, action
-from translators.stores import check_store
+from translators.stores import check_store, fitting_zone
 
 _MOST = 1000
 _USER_DATA_LIMIT = 16384
@@ -86,7 +86,10 @@ def run_instances(
     if not image_id:
         raise Ec2Error("MissingParameter", "The request must contain the parameter ImageId")
     image, kind = find_image(call, resolve(call, image_id)), find_type(call, instance_type)
+    disks = launch_disks.devices(call, block_devices(call, image), image.root_device_name, block_device_mappings)
     zone = _zone(call, placement)
+    if not (zone or subnet_id or network_interfaces):
+        zone = fitting_zone(call, launch_disks.sources(disks), launch_disks.any_encrypted(disks))
     addresses = {
         "PrivateIpAddress": private_ip_address,
         "Ipv6AddressCount": ipv6_address_count,
@@ -112,8 +115,7 @@ def run_instances(
         "ebs_optimized": ebs_optimized,
         "auto_recovery": (maintenance_options or {}).get("AutoRecovery", "default"),
     }
-    disks = launch_disks.devices(call, block_devices(call, image), image.root_device_name, block_device_mappings)
-    check_store(call, plugged[0].subnet.zone, [d.snapshot_id for d in disks], encrypted=any(d.encrypted for d in disks))
+    check_store(call, plugged[0].subnet.zone, launch_disks.sources(disks), launch_disks.any_encrypted(disks))
     plan = _Plan(image, kind, plugged, disks, attributes, vcpus)
     reservation = new_id("r")
     hosts = _hosts(call, plan, min_count, max_count)

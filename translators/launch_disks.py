@@ -78,6 +78,15 @@ def _with_keys(call: Call, found: Iterable[Device]) -> list[Device]:
     ]
 
 
+def sources(wanted: Iterable[Device]) -> list[str]:
+    """Return the snapshots that volumes are made of."""
+    return [device.snapshot_id for device in wanted if device.snapshot_id]
+
+
+def any_encrypted(wanted: Iterable[Device]) -> bool:
+    return any(device.encrypted for device in wanted)
+
+
 def _check_names(names: Sequence[str]) -> None:
     if "" in names:
         raise _bad("No device name")

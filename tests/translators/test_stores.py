@@ -75,6 +75,16 @@ def test_a_snapshot_is_for_the_zones_of_its_store(cloud: Cloud, ec2: Any, refuse
     )
 
 
+def test_a_launch_that_names_no_zone_is_in_one_that_can_have_its_volumes(cloud: Cloud, ec2: Any) -> None:
+    mapping = [{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": snapshot(cloud, CEPH)}}]
+    files = [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1, "Encrypted": True}}]
+    for _ in range(3):
+        ids = [*launch(cloud, BlockDeviceMappings=mapping), *launch(cloud, BlockDeviceMappings=files)]
+        found = ec2.describe_instances(InstanceIds=ids)["Reservations"]
+        zones = {one["InstanceId"]: one["Placement"]["AvailabilityZone"] for each in found for one in each["Instances"]}
+        assert zones[ids[0]] == CEPH != zones[ids[1]]
+
+
 @pytest.mark.parametrize(("here", "there"), [(FILES, CEPH), (CEPH, FILES)])
 def test_a_copy_takes_what_a_snapshot_holds_into_another_store(cloud: Cloud, here: str, there: str) -> None:
     source = snapshot(cloud, here)

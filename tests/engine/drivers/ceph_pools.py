@@ -3,7 +3,7 @@
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import uuid4
 
 from engine.ceph.session import Ceph
@@ -93,8 +93,9 @@ class Pool:
     def _hasten(self) -> None:
         for task in self.cluster.ceph("rbd", "task", "list"):
             if "retry_time" in task:
-                self.cluster.ceph("rbd", "task", "cancel", task["id"])
-                self.cluster.ceph("rbd", "task", "add", "trash", "remove", f"{POOL}/{task['refs']['image_id']}")
+                with suppress(AssertionError):  # it ended just now
+                    self.cluster.ceph("rbd", "task", "cancel", task["id"])
+                    self.cluster.ceph("rbd", "task", "add", "trash", "remove", f"{POOL}/{task['refs']['image_id']}")
 
 
 @contextmanager
