@@ -20,7 +20,7 @@ def no_device_mapper() -> str:
         known = {line.split()[-1] for line in Path("/proc/misc").read_text().splitlines()}
     except OSError:
         return ""
-    if "device-mapper" in known or attempt(["modprobe", "dm-mod"]).returncode == 0:
+    if "device-mapper" in known or attempt(["modprobe", "--dry-run", "--quiet", "dm-mod"]).returncode == 0:
         return ""
     return "this kernel has no device-mapper"
 
