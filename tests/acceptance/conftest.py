@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -14,7 +13,6 @@ from tests.acceptance import ceph
 from tests.acceptance.deployment import Deployment, alone, deployed, why_not
 from tests.acceptance.two_networks import OUTSIDER, Guests, TwoNetworks
 from tests.acceptance.wire import Host, eventually, plugged, settle
-from tests.engine.drivers import targets
 
 _HERE = "tests/acceptance/"
 _seconds: Counter[str] = Counter()
@@ -22,15 +20,18 @@ _seconds: Counter[str] = Counter()
 
 @pytest.fixture(scope="session")
 def deployment(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[Deployment]:
-    """Up once for the whole run, gone with everything at its end. One of its zones is on Ceph, one on iSCSI targets."""
+    """Up once for the whole run, gone with everything of it at its end; one of its zones has its disks in Ceph."""
     if reason := why_not():
         pytest.skip(reason)
     assert pytestconfig.cache is not None
     conf = None if ceph.why_not() else request.getfixturevalue("ceph_cluster").conf
-    with TemporaryDirectory(dir="/var/tmp", prefix="gf-targets-") as directory:
-        driver = "" if targets.why_not() else request.getfixturevalue("target_daemon").named(Path(directory))
-        with deployed(Path(pytestconfig.cache.mkdir("images")), conf, driver) as found:
-            yield found
+    with deployed(Path(pytestconfig.cache.mkdir("images")), conf) as found:
+        yield found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have tests with a deployment of their own come first: it would wait for ever for the end of the shared one."""
+    items.sort(key=lambda item: "own_deployment" not in getattr(item, "fixturenames", ()))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
