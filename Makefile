@@ -9,7 +9,8 @@ SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env)
 
 HOST_PACKAGES := $(shell sed 's/\#.*//' engine/host/packages.txt) python3-venv
 CEPH_PACKAGES := $(shell sed 's/\#.*//' engine/host/packages-ceph.txt) ceph-mon ceph-mgr ceph-osd ceph-common
-TEST_PACKAGES := $(HOST_PACKAGES) $(CEPH_PACKAGES) postgresql mmdebstrap debian-archive-keyring
+LVM_PACKAGES  := $(shell sed 's/\#.*//' engine/host/packages-lvm.txt)
+TEST_PACKAGES := $(HOST_PACKAGES) $(CEPH_PACKAGES) $(LVM_PACKAGES) tgt postgresql mmdebstrap debian-archive-keyring
 BENCH_PACKAGES := $(HOST_PACKAGES) wrk
 
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -qq -o DPkg::Lock::Timeout=300

@@ -10,7 +10,10 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-_BACKEND = re.compile(r"qcow2|rbd:[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_LVM = r"[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,48}"
+_OWN = r"python:[A-Za-z_][\w.]{0,48}:[A-Za-z_]\w{0,32}(:[\w.-]{1,32})?(\?\S+)?"
+_BACKEND = re.compile(rf"qcow2|rbd:[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}|lvm:{_LVM}/{_LVM}|{_OWN}")
+_BACKENDS = "qcow2, rbd:POOL, lvm:VG/POOL and python:MODULE:NAME:LABEL?OPTION=VALUE"
 
 
 class Settings(BaseSettings):
@@ -86,8 +89,9 @@ class Settings(BaseSettings):
     """The secret of that key."""
 
     storage: dict[str, str] = Field(default_factory=dict)
-    """What keeps the disks of a zone: ``qcow2`` (files in the data directory), where nothing else is said, or
-    ``rbd:POOL`` (Ceph). Example: {"us-east-1b": "rbd:guests"}"""
+    """What keeps the disks of a zone: ``qcow2`` (files in the data directory), where nothing else is said,
+    ``rbd:POOL`` (Ceph), ``lvm:VG/POOL`` (an LVM thin pool of this host), or ``python:MODULE:NAME:LABEL?OPTION=VALUE``
+    (a driver of your own). Example: {"us-east-1b": "rbd:guests", "us-east-1c": "lvm:ssd/guests"}"""
     ceph_conf: Path = Path("/etc/ceph/ceph.conf")
     """The configuration of the Ceph cluster, which names its monitors and the keyring of ``ceph_user``."""
     ceph_user: str = Field(default="groundfog", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -177,16 +181,31 @@ class Settings(BaseSettings):
             raise ValueError("storage needs engine = kvm")
         for zone, backend in self.storage.items():
             if not _BACKEND.fullmatch(backend):
-                raise ValueError(f"storage: {backend} of {zone} is neither qcow2 nor rbd:POOL")
+                raise ValueError(f"storage: {backend} of {zone} is none of {_BACKENDS}")
+        own: dict[str, str] = {}
+        for driver in self.own_drivers:
+            place, _, options = driver.partition("?")
+            if own.setdefault(place, options) != options:
+                raise ValueError(f"storage: {place} has other options elsewhere; give it another label: {place}:LABEL")
 
     def storage_of(self, zone: str) -> str:
-        """Return what keeps the disks of a zone: ``qcow2`` or ``rbd:POOL``."""
+        """Return what keeps the disks of a zone: one of qcow2, rbd:POOL, lvm:VG/POOL and python:...."""
         return self.storage.get(zone, "qcow2")
 
     @property
     def ceph_pools(self) -> list[str]:
         """The pools of the Ceph cluster that zones have their disks in."""
         return sorted({each.removeprefix("rbd:") for each in self.storage.values() if each.startswith("rbd:")})
+
+    @property
+    def lvm_pools(self) -> list[str]:
+        """The thin pools, as VG/POOL, that zones have their disks in."""
+        return sorted({each.removeprefix("lvm:") for each in self.storage.values() if each.startswith("lvm:")})
+
+    @property
+    def own_drivers(self) -> list[str]:
+        """The drivers of the operator's own that keep the disks of zones."""
+        return sorted({each for each in self.storage.values() if each.startswith("python:")})
 
     @cached_property
     def database_url(self) -> str:

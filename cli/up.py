@@ -97,8 +97,9 @@ def _check_seed(file: Path) -> None:
 
 def _prepare(settings: "Settings") -> None:
     from engine.deployment import open_deployment
-    from engine.fleet import unknown_zones
+    from engine.fleet import local_storages, unknown_zones
     from engine.host.prepare import prepare
+    from engine.named_drivers import WrongDriver
     from engine.stores import Misplaced, place
 
     prepare(settings, progress)
@@ -109,8 +110,11 @@ def _prepare(settings: "Settings") -> None:
         if unknown:
             names = ", ".join(unknown)
             raise Failure(f"cannot say what keeps the disks of {names}: there is no such zone; see `storage`")
+        local_storages(settings, deployment.database)
         with deployment.database.write() as db:
             place(db, settings)
+    except WrongDriver as error:
+        raise Failure(f"{error}; see `storage`") from None
     except Misplaced as error:
         raise Failure(f"{error}; set `storage` as it was") from None
     finally:

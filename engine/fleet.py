@@ -116,6 +116,14 @@ def _backend(settings: Settings, name: str, owner: str) -> Storage:
         from engine.drivers.rbd import Rbd
 
         return Rbd(Ceph(settings.ceph_conf, settings.ceph_user, pool), owner)
+    if kind == "lvm":
+        from engine.drivers.lvm import Lvm
+
+        return Lvm(pool, owner)
+    if kind == "python":
+        from engine.named_drivers import load
+
+        return load(name, owner)
     from engine.drivers.qcow2 import Qcow2
 
     return Qcow2(settings.data)

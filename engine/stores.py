@@ -21,13 +21,13 @@ class Misplaced(Exception):
 
 
 def store_named(backend: str) -> str:
-    """Return what rows call a backend of the settings."""
-    return FILES if backend == "qcow2" else backend
+    """Return what rows call a backend of the settings: the options of a driver may change."""
+    return FILES if backend == "qcow2" else backend.partition("?")[0]
 
 
 def encrypts(store: str) -> bool:
     """Say whether the disks in a store can be encrypted."""
-    return not store.startswith("rbd:")
+    return not store.startswith(("rbd:", "lvm:", "python:"))
 
 
 def place(db: Session, settings: Settings) -> None:

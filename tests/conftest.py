@@ -22,6 +22,7 @@ from settings import Settings
 from tests.acceptance import ceph
 from tests.acceptance.deployment import why_not
 from tests.cloud import Cloud
+from tests.engine.drivers import targets
 from tests.postgres import own_database
 
 # How long an example takes says nothing on a machine that boots guests at the same time.
@@ -131,6 +132,15 @@ def ceph_cluster() -> Iterator[ceph.Cluster]:
         pytest.skip(reason)
     with ceph.one_node() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def target_daemon() -> Iterator[targets.TargetDaemon]:
+    """An iSCSI target daemon, for the whole run."""
+    if reason := targets.why_not():
+        pytest.skip(reason)
+    with targets.a_target_daemon() as daemon:
+        yield daemon
 
 
 class Refused:

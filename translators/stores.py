@@ -24,7 +24,7 @@ def check_store(call: Call, zone: str, snapshot_ids: Iterable[str], encrypted: b
             f"DestinationAvailabilityZone={zone}, and use the copy.",
         )
     if encrypted and not encrypts(store):
-        refuse("UnsupportedOperation", f"Disks in the zone '{zone}' cannot be encrypted: it keeps them in Ceph.")
+        refuse("UnsupportedOperation", f"Disks in the zone '{zone}' cannot be encrypted: its store does not do that.")
 
 
 def fitting_zone(call: Call, snapshot_ids: Iterable[str], encrypted: bool) -> str | None:

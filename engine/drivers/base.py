@@ -67,16 +67,39 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Location:
-    """Where a hypervisor finds a disk: a file's path, an ``rbd`` image as POOL/IMAGE, or another cloud's volume id."""
+class Portal:
+    """Where an iSCSI target is reached. Where it asks who one is (CHAP), ``user`` is that name.
 
-    protocol: Literal["file", "block", "rbd", "volume", "none"]
+    The password of ``user`` is a secret that the hypervisor has under the UUID ``secret``.
+    """
+
+    host: str
+    port: int = 3260
+    user: str = ""
+    secret: str = ""
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a hypervisor finds a disk.
+
+    By a path (``file``, ``block``), an ``rbd`` image as POOL/IMAGE, an ``iscsi`` unit as TARGET/LUN, or by another
+    cloud's volume id.
+    """
+
+    protocol: Literal["file", "block", "rbd", "iscsi", "volume", "none"]
     name: str
     format: Literal["qcow2", "raw"] = "qcow2"
     below: tuple[str, ...] = ()
     """For an encrypted disk: the files under it, the uppermost first, which its key opens too."""
     cluster: Cluster | None = None
     """Of a disk that is in one."""
+    portal: Portal | None = None
+    """Of a disk that is reached by iSCSI."""
+
+
+GROWN_BY_STORAGE = {"block", "iscsi"}
+"""Protocols of disks that a hypervisor cannot grow: their store does, and a machine that runs is told of it then."""
 
 
 class Storage(Protocol):
@@ -85,7 +108,8 @@ class Storage(Protocol):
     def ensure_disk(self, disk: Disk) -> None:
         """Make a disk, or grow one that no running machine has (for one that a machine has, see Compute.resize_disk).
 
-        Raise Refused for one that would shrink or be smaller than its source.
+        One at a Location of GROWN_BY_STORAGE is grown here while a machine runs too, or DriverError raised. Raise
+        Refused for one that would shrink or be smaller than its source.
         """
         ...
 
@@ -294,7 +318,7 @@ class Compute(Protocol):
         ...
 
     def resize_disk(self, machine_id: str, disk: AttachedDisk, size_gib: int) -> None:
-        """Grow a disk that a running machine has; the guest sees it.
+        """Grow a disk that a running machine has; the guest sees it. Its store has grown those of GROWN_BY_STORAGE.
 
         Nothing when it has that size already, or the machine does not run: then Storage.ensure_disk grows it. Raise
         DriverError when the machine does not have the disk, Refused for one that would shrink.

@@ -26,7 +26,7 @@ SPARE_ROOT_PORTS = 16
 HOST_OFFLOADS = ("csum", "gso", "tso4", "tso6", "ecn", "ufo", "mrg_rxbuf")
 GUEST_OFFLOADS = ("csum", "tso4", "tso6", "ecn", "ufo")
 
-DISK_TYPES = {"file": "file", "block": "block", "rbd": "network"}
+DISK_TYPES = {"file": "file", "block": "block", "rbd": "network", "iscsi": "network"}
 """What libvirt calls the kinds of places that disks are in; others it cannot reach."""
 BOUNDS = ("total_bytes_sec", "total_iops_sec")
 SYSTEM_FIELDS = ("manufacturer", "product", "version", "serial", "uuid")
@@ -107,8 +107,8 @@ def moves_xml(moves: Mapping[str, AttachedDisk], slots: Iterable[str]) -> str:
 
 
 def _move(slot: str, disk: AttachedDisk) -> Element:
-    if disk.location.protocol == "rbd":
-        raise Refused(f"cannot move {slot} to {disk.location.name}: rbd disks stay where they are")
+    if disk.location.protocol in ("rbd", "iscsi"):
+        raise Refused(f"cannot move {slot} to {disk.location.name}: {disk.location.protocol} disks stay where they are")
     return E.disk(*_place(disk), name=slot, snapshot="external", type=DISK_TYPES[disk.location.protocol])
 
 
@@ -118,6 +118,8 @@ def _place(disk: AttachedDisk) -> tuple[Element, Element]:
         raise Refused(f"cannot use {where.name}: this host has no way to reach a {where.protocol} disk")
     if where.protocol == "rbd":
         source = _in_cluster(where)
+    elif where.protocol == "iscsi":
+        source = _at_portal(where)
     else:
         source = E.source(**{"file" if where.protocol == "file" else "dev": where.name})
     if disk.key:
@@ -157,9 +159,22 @@ def _in_cluster(where: Location) -> Element:
     )
 
 
+def _at_portal(where: Location) -> Element:
+    """Return the source of a disk that QEMU's own iSCSI initiator reaches: the host's kernel has no part in it."""
+    portal = where.portal
+    if portal is None:
+        raise Refused(f"cannot use {where.name}: nobody says where its target is")
+    source = E.source(E.host(name=portal.host, port=str(portal.port)), protocol="iscsi", name=where.name)
+    if portal.user:
+        source.append(E.auth(E.secret(type="iscsi", uuid=portal.secret), username=portal.user))
+    return source
+
+
 def _speed(where: Location, ways: HostWays) -> dict[str, str]:
     if where.protocol == "rbd":  # librbd's own cache; what a guest flushes is in the cluster
         return {"cache": "writeback"}
+    if where.protocol == "iscsi":
+        return {"cache": "none"}
     if where.protocol == "block" or ways.takes_direct_io(where.name):
         return {"cache": "none", "io": "native"}
     return {"cache": "writeback", "io": "threads"}

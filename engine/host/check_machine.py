@@ -31,7 +31,7 @@ def check_root(settings: Settings) -> Check:
 
 def check_packages(settings: Settings) -> Check:
     """Everything that a host needs is installed."""
-    missing = missing_packages(ceph=bool(settings.ceph_pools))
+    missing = missing_packages(ceph=bool(settings.ceph_pools), lvm=bool(settings.lvm_pools))
     if not missing:
         return Check("packages", True, "all installed")
     return Check("packages", False, f"missing: {' '.join(missing)}", f"run: {' '.join(install_command(missing)[3:])}")

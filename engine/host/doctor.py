@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from engine.host.check_ceph import CEPH
 from engine.host.check_machine import ALWAYS, MACHINE
 from engine.host.check_network import NETWORK
+from engine.host.check_storage import storage_checks
 from engine.host.commands import HostError
 from engine.host.findings import UP, Check, Examine
 from settings import Settings
@@ -16,7 +17,8 @@ def checks(settings: Settings, more: Iterable[Examine] = ()) -> list[Check]:
 
     A check that fails itself is a finding: this raises nothing that they foresee.
     """
-    guests = (*MACHINE, *NETWORK, *(CEPH if settings.ceph_pools else ())) if settings.engine == "kvm" else ()
+    ceph = CEPH if settings.ceph_pools else ()
+    guests = (*MACHINE, *NETWORK, *ceph, *storage_checks(settings)) if settings.engine == "kvm" else ()
     return [examine(one, settings) for one in (*guests, *ALWAYS, *more)]
 
 

@@ -8,6 +8,7 @@ from engine.host.commands import HostError, Report, attempt, run
 
 LIST = Path(__file__).with_name("packages.txt")
 CEPH_LIST = Path(__file__).with_name("packages-ceph.txt")
+LVM_LIST = Path(__file__).with_name("packages-lvm.txt")
 # Seconds to wait for another apt-get, such as the unattended upgrades of a machine that has just booted.
 LOCK_LIMIT = 300
 INSTALL_LIMIT = 1800.0
@@ -19,19 +20,19 @@ def names_in(list: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-def wanted_packages(ceph: bool = False) -> list[str]:
-    """The names of all packages of a host; those for disks on Ceph too, where it has them."""
-    return [*names_in(LIST), *(names_in(CEPH_LIST) if ceph else ())]
+def wanted_packages(ceph: bool = False, lvm: bool = False) -> list[str]:
+    """The names of all packages of a host; those for disks on Ceph and in thin pools too, where it has them."""
+    return [*names_in(LIST), *(names_in(CEPH_LIST) if ceph else ()), *(names_in(LVM_LIST) if lvm else ())]
 
 
-def missing_packages(ceph: bool = False) -> list[str]:
+def missing_packages(ceph: bool = False, lvm: bool = False) -> list[str]:
     """Wanted packages that are not fully installed. Raises HostError where dpkg does not keep the packages."""
     if shutil.which("dpkg-query") is None:
         raise HostError(
             "cannot look for packages: this is neither Debian nor Ubuntu; run Groundfog on one of them, "
             "or in its container image"
         )
-    wanted = wanted_packages(ceph)
+    wanted = wanted_packages(ceph, lvm)
     # Fails when one is unknown, and still prints the others.
     listed = attempt(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted]).stdout
     installed = {line.split()[0] for line in listed.splitlines() if line.endswith(" installed")}
@@ -47,9 +48,9 @@ def install_command(packages: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def ensure_packages(report: Report, ceph: bool = False) -> None:
+def ensure_packages(report: Report, ceph: bool = False, lvm: bool = False) -> None:
     """Install what is missing. Raises HostError with what apt-get said."""
-    missing = missing_packages(ceph)
+    missing = missing_packages(ceph, lvm)
     if not missing:
         return
     report(f"installing {', '.join(missing)}")

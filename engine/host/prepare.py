@@ -35,7 +35,7 @@ def prepare(settings: Settings, report: Report) -> None:
 
 
 def _prepare(settings: Settings, report: Report) -> None:
-    ensure_packages(report, ceph=bool(settings.ceph_pools))
+    ensure_packages(report, ceph=bool(settings.ceph_pools), lvm=bool(settings.lvm_pools))
     ensure_devices(report)
     ensure_data_directory(settings, report)
     ensure_daemons(settings, report)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from engine import desired
 from engine.disk_room import check_room
+from engine.drivers.base import GROWN_BY_STORAGE
 from engine.machines import attached_disk, sync_devices
 from engine.snapshots import is_taken_of_volume
 from engine.state import Instance, Volume, VolumeAttachment, VolumeModification, now
@@ -61,6 +62,8 @@ def grow(job: Job) -> None:
     holder = job.look(partial(_HOLDER.first, id=job.resource_id))
     attached = attached_disk(job.engine, holder.id, disk.id) if holder else None
     if attached and _runs(job, holder):
+        if attached.location.protocol in GROWN_BY_STORAGE:
+            job.drivers.storages[zone].ensure_disk(disk)
         job.drivers.computes[holder.host].resize_disk(holder.id, attached, disk.size_gib)
     if not (holder and _runs(job, holder)):  # it may have been stopped meanwhile, before its disk had grown
         job.drivers.storages[zone].ensure_disk(disk)

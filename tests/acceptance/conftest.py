@@ -29,6 +29,11 @@ def deployment(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> I
         yield found
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have tests with a deployment of their own come first: it would wait for ever for the end of the shared one."""
+    items.sort(key=lambda item: "own_deployment" not in getattr(item, "fixturenames", ()))
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.nodeid.startswith(_HERE):
         _seconds[report.nodeid.partition("::")[0].removeprefix(_HERE)] += report.duration

@@ -52,6 +52,8 @@ pair = { vcpus = 2, memory_mib = 256, interfaces = 2, addresses = 4, network = "
 """
 CEPH_ZONE, CEPH_POOL = "us-east-1c", "guests"
 """The zone whose disks are in Ceph, and the pool that they are in."""
+TARGET_ZONE = "us-east-1b"
+"""The zone whose disks are reached by iSCSI."""
 PATIENCE = 180.0
 """Seconds in which what must happen must have happened: guests are emulated here, on processors shared with others."""
 
@@ -81,7 +83,7 @@ def eventually(holds: Callable[[], Any], what: str, seconds: float = PATIENCE, e
 class Deployment:
     """One account (``ec2`` is its client) on the engine kvm; others by ``create_account``."""
 
-    def __init__(self, home: Path, ceph_conf: Path | None = None) -> None:
+    def __init__(self, home: Path, ceph_conf: Path | None = None, targets: str = "") -> None:
         self.home, self.data = home, home / "data"
         port, self.resolver_port = free_port(), free_port()
         types = home / "instance_types.toml"
@@ -101,9 +103,11 @@ class Deployment:
             "GROUNDFOG_EXPORT_TARGETS": '["s3://exports/"]',
             "GROUNDFOG_IMPORT_SOURCES": '["s3://exports/"]',
         }
+        storage = {TARGET_ZONE: targets} if targets else {}
         if ceph_conf is not None:
-            self._environment["GROUNDFOG_STORAGE"] = json.dumps({CEPH_ZONE: f"rbd:{CEPH_POOL}"})
+            storage[CEPH_ZONE] = f"rbd:{CEPH_POOL}"
             self._environment["GROUNDFOG_CEPH_CONF"] = str(ceph_conf)
+        self._environment["GROUNDFOG_STORAGE"] = json.dumps(storage)
 
     # -- the command line ----------------------------------------------------
 
@@ -251,11 +255,11 @@ def alone(name: str, among: int = fcntl.LOCK_EX) -> Iterator[None]:
 
 
 @contextmanager
-def deployed(cache: Path, ceph_conf: Path | None = None) -> Iterator[Deployment]:
+def deployed(cache: Path, ceph_conf: Path | None = None, targets: str = "") -> Iterator[Deployment]:
     """Bring a deployment up, and take it away whatever happens; what a killed run left goes first."""
     # Two runs of the tests would share the pool of addresses: the second one waits.
     with alone("lock"):
-        deployment = Deployment(ROOM, ceph_conf)
+        deployment = Deployment(ROOM, ceph_conf, targets)
         deployment.remove()
         try:
             deployment.prepare_images(cache)

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from engine.drivers.lvm import Lvm
 from engine.drivers.qcow2 import Qcow2
 from engine.drivers.rbd import Rbd
 from engine.fleet import _stores, unknown_zones
+from engine.stores import encrypts, store_named
+from examples.iscsi_tgt import Tgt
 from settings import Settings
 from tests.cloud import Cloud
 
@@ -32,10 +35,39 @@ def test_zones_with_the_same_backend_share_it(tmp_path: Path) -> None:
     assert settings.ceph_pools == ["fast", "large"]
 
 
-@pytest.mark.parametrize("backend", ["", "lvm:vg", "rbd", "rbd:", "rbd:a/b", "rbd:a@b", "rbd:-a", "qcow2:dir"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        *("", "rbd", "rbd:", "rbd:a/b", "rbd:a@b", "rbd:-a", "qcow2:dir", "lvm", "lvm:vg", "lvm:vg/", "lvm:-vg/pool"),
+        *(
+            "lvm:vg/pool/more",
+            "python",
+            "python:module",
+            "python:module:",
+            "python:a/b:C",
+            "python:a:C?",
+            "python:a:C?x y",
+        ),
+    ],
+)
 def test_a_backend_that_there_is_not_is_refused_at_the_start(backend: str, tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="neither qcow2 nor rbd:POOL"):
+    with pytest.raises(ValidationError, match="is none of qcow2, rbd:POOL, lvm:VG/POOL and python:"):
         kvm(tmp_path, **{"us-east-1a": backend})
+
+
+def test_a_zone_may_have_a_thin_pool_or_a_driver_of_ones_own(tmp_path: Path) -> None:
+    own = f"python:examples.iscsi_tgt:Tgt:fast?directory={tmp_path}"
+    settings = kvm(tmp_path, **dict(zip(ZONES, ["lvm:ssd/guests", own, own, "qcow2"], strict=True)))
+    stores = _stores(settings, ZONES, "me")
+    assert [type(stores[zone]) for zone in ZONES] == [Lvm, Tgt, Tgt, Qcow2]
+    assert (settings.lvm_pools, settings.own_drivers) == (["ssd/guests"], [own])
+    assert store_named(own) == "python:examples.iscsi_tgt:Tgt:fast" and not encrypts(store_named(own))
+
+
+def test_one_name_of_a_driver_is_one_store(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="python:a:B has other options elsewhere"):
+        kvm(tmp_path, **{"us-east-1a": "python:a:B?x=1", "us-east-1b": "python:a:B?x=2"})
+    kvm(tmp_path, **{"us-east-1a": "python:a:B:one?x=1", "us-east-1b": "python:a:B:two?x=2"})
 
 
 def test_a_simulated_zone_has_no_backend_to_choose(tmp_path: Path) -> None:

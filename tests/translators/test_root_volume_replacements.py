@@ -50,7 +50,7 @@ def test_an_encrypted_root_is_replaced_by_an_encrypted_one(cloud: Cloud, ec2: An
     (old,) = volumes_of(cloud, instance)
     snapshot = ec2.create_snapshot(VolumeId=old)["SnapshotId"]
     cloud.settle()
-    for asked in ({}, {"SnapshotId": snapshot}, {"ImageId": IMAGE}):
+    for asked in ({"SnapshotId": snapshot}, {}, {"ImageId": IMAGE}):
         replace(cloud, instance, **asked)
         cloud.settle()
         (new,) = volumes_of(cloud, instance)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.drivers.base import DriverError
+from engine.drivers.base import DriverError, Location
 from engine.state import VolumeModification
 from tests.cloud import Cloud
 from tests.engine.volumes import attaching, creating, disks, disks_of, growing, is_modified, see, volume_of
@@ -40,6 +40,20 @@ def test_a_volume_that_is_in_use_grows_and_is_faster(cloud: Cloud, ec2: Any) -> 
     assert (see(cloud, id)["Size"], see(cloud, id)["VolumeType"]) == (4, "gp2"), "shown when it has them"
     cloud.settle()
     assert is_modified(cloud, id) and change(cloud, id)["EndTime"] >= answer["StartTime"]
+
+
+def test_a_disk_that_its_store_grows_has_grown_when_its_machine_is_told(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = held(cloud)
+    (storage,), (compute,) = ({*each.values()} for each in (cloud.backend.storages, cloud.backend.computes))
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(storage, "locate_disk", lambda id: Location("block", id))
+    monkeypatch.setattr(storage, "ensure_disk", lambda disk: storage.resize(disk.id, disk.size_gib))
+    monkeypatch.setattr(compute, "resize_disk", lambda machine, disk, size: told.append((disks(cloud)[id], size)))
+    cloud.ec2.modify_volume(VolumeId=id, Size=9)
+    cloud.settle()
+    assert told == [(9, 9)] and change(cloud, id)["ModificationState"] == "completed"
 
 
 def test_a_change_is_optimizing_when_the_new_size_is_there(cloud: Cloud) -> None:

@@ -1,6 +1,7 @@
 """Fixtures: OVN's driver on a northbound database of its own, and hosts of each kind with machines."""
 
 import fcntl
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -10,7 +11,7 @@ import pytest
 from engine.drivers.base import Machine
 from engine.drivers.ovn import Ovn
 from tests.acceptance.deployment import alone
-from tests.engine.drivers import northbound
+from tests.engine.drivers import northbound, thin_pools
 from tests.engine.drivers.hosts import Host, a_host
 from tests.engine.drivers.networks import EXTERNAL
 from tests.engine.drivers.northbound import NorthboundServer
@@ -36,6 +37,14 @@ def prepared_host(prepared_host: None) -> Iterator[None]:
     """This machine with its daemons, which no test that runs beside this one kills meanwhile."""
     with alone("daemons", fcntl.LOCK_SH):
         yield
+
+
+def loop_files() -> Iterator[Path]:
+    """A directory for files that are block devices; pytest's own may be in memory."""
+    if reason := thin_pools.why_not():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="gf-lvm-") as name:
+        yield Path(name)
 
 
 @pytest.fixture(params=["simulated", pytest.param("libvirt", marks=pytest.mark.acceptance)])

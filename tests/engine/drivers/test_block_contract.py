@@ -11,17 +11,21 @@ from engine.drivers.qcow2 import Qcow2
 from engine.drivers.simulated import Simulated
 from tests.engine.drivers.ceph_pools import a_pool
 from tests.engine.drivers.test_storage_contract import REAL
+from tests.engine.drivers.thin_pools import a_thin_pool
 
 ALL = 2**36
 KEY = "0123456789abcdef" * 4
 ONE, TWO, THREE = (bytes([n]) * BLOCK for n in (1, 2, 3))
 
 
-@pytest.fixture(params=["simulated", pytest.param("qcow2", marks=REAL), pytest.param("rbd", marks=REAL)])
+@pytest.fixture(params=["simulated", *(pytest.param(name, marks=REAL) for name in ("qcow2", "rbd", "lvm"))])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockStorage]:
     if request.param == "rbd":
         with a_pool(request.getfixturevalue("ceph_cluster")) as pool:
             yield pool.storage
+    elif request.param == "lvm":
+        with a_thin_pool(request.getfixturevalue("loop_files")) as lvm:
+            yield lvm
     else:
         yield Qcow2(tmp_path / "store") if request.param == "qcow2" else Simulated().storages["zone-1"]
 

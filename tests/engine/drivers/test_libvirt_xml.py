@@ -1,11 +1,12 @@
 """What a machine's domain XML says; no daemon is needed to read it."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from lxml import etree
 
-from engine.drivers.base import AttachedDisk, Cluster, Location, Machine, Nic, Refused, port_uuid
+from engine.drivers.base import AttachedDisk, Cluster, Location, Machine, Nic, Portal, Refused, port_uuid
 from engine.drivers.libvirt_xml import (
     SPARE_ROOT_PORTS,
     Accelerator,
@@ -109,8 +110,12 @@ def test_disks_that_do_not_move_are_said_to_stay() -> None:
     assert [(disk.get("name"), disk.get("snapshot")) for disk in disks] == [("vda", "no"), ("vdb", "external")]
     assert only(disks[1], "source").get("file") == "/disks/vol-2/1.qcow2"
     assert only(disks[1], "driver").get("type") == "qcow2"
-    with pytest.raises(Refused, match="rbd"):
-        moves_xml({"vda": AttachedDisk("vol-1", "vda", Location("rbd", "pool/vol-1"), "vol1")}, ["vda"])
+
+
+@pytest.mark.parametrize("protocol", ["rbd", "iscsi"])
+def test_a_disk_that_is_no_file_does_not_move(protocol: Literal["rbd", "iscsi"]) -> None:
+    with pytest.raises(Refused, match=f"{protocol} disks stay"):
+        moves_xml({"vda": AttachedDisk("vol-1", "vda", Location(protocol, "pool/vol-1"), "vol1")}, ["vda"])
 
 
 def test_an_encrypted_disk_names_its_secret_for_each_of_its_files_and_never_holds_its_key() -> None:
@@ -148,6 +153,25 @@ def test_a_disk_in_a_cluster_that_nobody_names_is_refused() -> None:
     disk = replace(MACHINE.disks[0], location=Location("rbd", "pool/vol-1", "raw"))
     with pytest.raises(Refused, match="cluster"):
         domain(replace(MACHINE, disks=(disk,)))
+
+
+def test_an_iscsi_disk_is_reached_by_its_portal_with_a_password_that_libvirt_has() -> None:
+    where = Location("iscsi", "iqn.2024-01.org.example:vol-1/1", "raw", portal=Portal("192.0.2.7", 3261, "me", UUID))
+    disk = only(domain(replace(MACHINE, disks=(replace(MACHINE.disks[0], location=where),))), "devices/disk")
+    assert disk.get("type") == "network"
+    assert dict(only(disk, "source").attrib) == {"protocol": "iscsi", "name": where.name}
+    assert dict(only(disk, "source/host").attrib) == {"name": "192.0.2.7", "port": "3261"}
+    assert only(disk, "source/auth").get("username") == "me"
+    assert dict(only(disk, "source/auth/secret").attrib) == {"type": "iscsi", "uuid": UUID}
+    assert dict(only(disk, "driver").attrib) == {"name": "qemu", "type": "raw", "cache": "none", "discard": "unmap"}
+
+
+def test_an_iscsi_target_that_asks_nothing_is_told_nothing_and_one_without_a_portal_is_refused() -> None:
+    where = Location("iscsi", "iqn.2024-01.org.example:vol-1/1", "raw", portal=Portal("192.0.2.7"))
+    disk = replace(MACHINE.disks[0], location=where)
+    assert not domain(replace(MACHINE, disks=(disk,))).findall("devices/disk/source/auth")
+    with pytest.raises(Refused, match="target"):
+        domain(replace(MACHINE, disks=(replace(disk, location=replace(where, portal=None)),)))
 
 
 def test_a_disk_that_this_host_cannot_reach_is_refused() -> None:

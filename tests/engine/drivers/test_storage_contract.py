@@ -1,17 +1,25 @@
-"""What every disk backend must do, whatever is behind it."""
+"""What every disk backend must do, whatever is behind it.
 
+``CONTRACT_STORAGE=python:MODULE:NAME?OPTION=VALUE`` adds a driver of somebody's own.
+"""
+
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from engine.drivers.base import Disk, DriverError, Refused, Storage
 from engine.drivers.qcow2 import Qcow2
 from engine.drivers.simulated import Simulated
+from engine.named_drivers import load
+from tests.engine.drivers import thin_pools
 from tests.engine.drivers.ceph_pools import a_pool
 from tests.engine.drivers.images import write_guest
 
@@ -24,15 +32,39 @@ GIB = 2**30
 REAL = [pytest.mark.acceptance, needs_qemu_img]
 
 
-@pytest.fixture(params=["simulated", pytest.param("qcow2", marks=REAL), pytest.param("rbd", marks=REAL)])
+OWN = os.environ.get("CONTRACT_STORAGE", "")
+"""A driver of somebody's own, named as in the settings, that is to keep the contract too."""
+NAMES = ["qcow2", "rbd", "lvm", "tgt", *([OWN] if OWN else [])]
+
+
+@pytest.fixture(params=["simulated", *(pytest.param(name, marks=REAL) for name in NAMES)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    if request.param == "rbd":
-        with a_pool(request.getfixturevalue("ceph_cluster")) as pool:
-            yield pool.storage
+    if request.param == "simulated":
+        yield Simulated().storages["zone-1"]
     elif request.param == "qcow2":
         yield Qcow2(tmp_path / "store")
+    elif request.param == "rbd":
+        with a_pool(request.getfixturevalue("ceph_cluster")) as pool:
+            yield pool.storage
+    elif request.param == "lvm":
+        with thin_pools.a_thin_pool(request.getfixturevalue("loop_files")) as lvm:
+            yield lvm
+    elif request.param == "tgt":
+        with emptied(request.getfixturevalue("target_daemon").storage(tmp_path)) as tgt:
+            yield tgt
     else:
-        yield Simulated().storages["zone-1"]
+        with emptied(load(request.param, f"t{uuid4().hex[:7]}")) as own:
+            yield own
+
+
+@contextmanager
+def emptied(storage: Storage) -> Iterator[Storage]:
+    """Leave nothing in a store that others use too."""
+    yield storage
+    for id in storage.list_disks():
+        storage.remove_disk(id)
+    for id in storage.list_snapshots():
+        storage.remove_snapshot(id)
 
 
 @pytest.fixture
