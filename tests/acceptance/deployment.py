@@ -155,9 +155,11 @@ class Deployment:
         """Return the process id of ``api``, ``worker`` or ``metadata``; 0 while it is not running."""
         return next((one.pid for one in supervisor.status(self.settings) if one.name == process), 0)
 
-    def kill(self, process: str) -> None:
-        """End a process as a power cut would, once it runs."""
-        os.kill(eventually(lambda: self.pid(process), f"process {process}", every=0.05), signal.SIGKILL)
+    def kill(self, process: str) -> int:
+        """End a process as a power cut would, once it runs; return its id, which is known for a moment yet."""
+        pid = int(eventually(lambda: self.pid(process), f"process {process}", every=0.05))
+        os.kill(pid, signal.SIGKILL)
+        return pid
 
     def cut_power(self, instance: str) -> None:
         """End a guest's machine as a power cut would."""
