@@ -4,6 +4,17 @@
 . /usr/bin/imds
 ANSWER=/run/demo-init/answer
 
+# Asks again where there is no answer: on a busy host one may be lost. Status as of imds.
+fetch() {
+    left=10
+    until imds "$1"; do
+        [ $? = 1 ] && return 1
+        left=$((left - 1))
+        [ $left = 0 ] && return 2
+        usleep 200000
+    done
+}
+
 # Every fifth of a second for about half a minute; connecting itself may take a second of each try.
 tries=0
 until imds_begin && imds meta-data/instance-id; do
@@ -16,6 +27,7 @@ until imds_begin && imds meta-data/instance-id; do
     usleep 200000
 done
 instance=$(cat $ANSWER 2> /dev/null)
+case $instance in i-*) ;; *) instance= ;; esac
 known=$(cat $STATE/instance-id 2> /dev/null)
 if [ "$instance" ] && [ "$instance" != "$known" ]; then
     # Another instance made from this one's disk must not pretend to be it.
@@ -27,8 +39,8 @@ fi
 name=
 key=
 if [ "$instance" ]; then
-    imds meta-data/local-hostname && read -r name < $ANSWER
-    imds meta-data/public-keys/0/openssh-key && read -r key < $ANSWER
+    fetch meta-data/local-hostname && read -r name < $ANSWER
+    fetch meta-data/public-keys/0/openssh-key && read -r key < $ANSWER
 fi
 if [ "$name" ] && [ "$name" != "$(cat /etc/hostname)" ]; then
     echo "$name" > /etc/hostname
