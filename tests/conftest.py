@@ -1,6 +1,7 @@
 """Fixtures: a cloud of one's own for every test, on SQLite, or on PostgreSQL where GROUNDFOG_TEST_DATABASE says so."""
 
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -66,6 +67,7 @@ class Warm(Database):
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    random.seed(7)  # what is given an address by chance is never, one time in two hundred, given one that a test names
     if not os.environ.get("GROUNDFOG_TEST_DATABASE"):
         shutil.copy(request.getfixturevalue("blank"), tmp_path / "test.db")
         database: Database = Warm(f"sqlite:///{tmp_path}/test.db", durable=False)
