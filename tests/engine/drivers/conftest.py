@@ -39,6 +39,7 @@ def prepared_host(prepared_host: None) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
 def loop_files() -> Iterator[Path]:
     """A directory for files that are block devices; pytest's own may be in memory."""
     if reason := thin_pools.why_not():

@@ -18,6 +18,10 @@ KEY = "0123456789abcdef" * 4
 ONE, TWO, THREE = (bytes([n]) * BLOCK for n in (1, 2, 3))
 
 
+ENCRYPTING = pytest.mark.parametrize("storage", ["simulated", pytest.param("qcow2", marks=REAL)], indirect=True)
+OPEN = pytest.mark.parametrize("storage", [pytest.param(name, marks=REAL) for name in ("rbd", "lvm")], indirect=True)
+
+
 @pytest.fixture(params=["simulated", *(pytest.param(name, marks=REAL) for name in ("qcow2", "rbd", "lvm"))])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockStorage]:
     if request.param == "rbd":
@@ -155,6 +159,7 @@ def test_completing_again_changes_nothing(storage: BlockStorage) -> None:
     assert not isinstance(caught.value, Refused)
 
 
+@ENCRYPTING
 def test_encrypted_snapshots_are_written_compared_and_read_with_their_key(storage: BlockStorage) -> None:
     make(storage, "snap-1", {0: ONE, 5: TWO}, key=KEY)
     storage.write_draft("snap-2", 5 * BLOCK, THREE, KEY)
@@ -172,6 +177,16 @@ def test_encrypted_snapshots_are_written_compared_and_read_with_their_key(storag
         blocks(storage, "snap-3")
 
 
+@OPEN
+def test_a_store_that_does_not_encrypt_takes_no_key(storage: BlockStorage) -> None:
+    with pytest.raises(Refused, match="encrypt"):
+        storage.write_draft("snap-1", 0, ONE, KEY)
+    with pytest.raises(Refused, match="encrypt"):
+        storage.complete_draft("snap-1", 1, None, KEY)
+    assert storage.list_snapshots() == set()
+
+
+@ENCRYPTING
 def test_only_both_of_a_snapshot_and_its_parent_are_encrypted(storage: BlockStorage) -> None:
     make(storage, "snap-1", {0: ONE}, key=KEY)
     make(storage, "snap-2", {0: ONE})
